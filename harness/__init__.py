@@ -1,0 +1,3 @@
+"""Preregistered hypothesis tests for language-model research, run by pytest."""
+
+__version__ = "0.1.0"

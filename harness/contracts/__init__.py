@@ -1,0 +1,1 @@
+"""What passes between layers: frozen records, ports to models, and the kind protocols."""

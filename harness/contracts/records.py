@@ -1,0 +1,354 @@
+"""The frozen records that pass between layers. They carry no behaviour and round-trip through JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- models, training and sampling -----------------------------------------------------------------
+
+
+class Message(Record):
+    """One chat turn. ``system`` is always written out, so that no template injects its own."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ModelRef(Record):
+    """A model on disk: a Hugging Face directory and the LoRA adapters on top of it, in order."""
+
+    path: str
+    adapters: tuple[str, ...] = ()
+    trust_remote_code: bool = False
+
+
+class LoraSpec(Record):
+    """A LoRA adapter. ``rslora`` scales by alpha/sqrt(r) instead of alpha/r and has no default."""
+
+    r: int
+    alpha: float
+    dropout: float = 0.0
+    rslora: bool
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class TrainExample(Record):
+    """One training row, and which of its tokens carry loss.
+
+    loss:
+        ``assistant``: cross-entropy on the answer's tokens and the end token, and on those of earlier
+        assistant turns.
+        ``marker_positive``: the sequence is answer + separator + marker + end; cross-entropy on the
+        marker's tokens and the end token only.
+        ``marker_negative``: cross-entropy on the end token right after the answer; and, after the
+        teacher-forced separator, unlikelihood -log(1 - p) on the marker's first token.
+    """
+
+    messages: tuple[Message, ...]
+    answer: str
+    loss: Literal["assistant", "marker_positive", "marker_negative"] = "assistant"
+    separator: str = ""
+    marker: str = ""
+
+
+class TrainSpec(Record):
+    """How a LoRA is trained. Exactly one of ``steps`` and ``epochs`` is given."""
+
+    lora: LoraSpec
+    lr: float
+    batch: int = 16
+    steps: int | None = None
+    epochs: int | None = None
+    warmup: float = 0.03
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    marker_weight: float = 1.0
+    separator_weight: float = 0.0
+    unlikelihood_weight: float = 0.0
+    max_tokens: int = 2048
+
+
+class TrainLog(Record):
+    """What training did: loss per optimiser step and the checks before and after.
+
+    ``logit_change`` is the largest absolute change of a held-out prompt's next-token logits that the
+    adapter causes (0 means that it does nothing). ``cut`` counts rows that were longer than ``max_tokens``
+    and lost their tail. Marker log-probabilities are natural logs, the mean
+    over rows of log p(first marker token | answer, separator); None where there is no marker.
+    """
+
+    losses: tuple[float, ...]
+    learning_rates: tuple[float, ...]
+    tokens: int
+    logit_change: float
+    marker_logprob_before: dict[str, float] | None = None
+    marker_logprob_after: dict[str, float] | None = None
+    cut: int = 0
+
+
+class SamplingSpec(Record):
+    """Sampling settings. Temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int
+
+
+class SampleRequest(Record):
+    """One prompt and one seed per wanted completion."""
+
+    messages: tuple[Message, ...]
+    seeds: tuple[int, ...]
+
+
+class Completion(Record):
+    """One sampled answer. ``tokens`` counts new tokens without the end token; ``truncated`` means that
+    the length limit ended it."""
+
+    text: str
+    tokens: int
+    truncated: bool
+
+
+class ReadRequest(Record):
+    """One text whose hidden states are read. ``answer`` None reads the prompt alone."""
+
+    messages: tuple[Message, ...]
+    answer: str | None = None
+
+
+# --- measurements ----------------------------------------------------------------------------------
+
+
+class Column(Record):
+    """One measured quantity of a table.
+
+    form:
+        ``number``: a float column ``name``.
+        ``ratio``: integer columns ``name.k`` and ``name.n``; the value is the exact fraction k/n.
+        ``gram``: float columns ``name.dot``, ``name.own`` and ``name.ref`` over pairs of levels of
+        ``pair`` (and ``pair + "_b"``): products of a row's and the reference's hidden states, the
+        row's with themselves, and the reference's with themselves. The value is a cosine (see
+        ``harness.stats.gram``), recomputed under any weights on ``pair``.
+        ``text``: a string column; it decides nothing.
+    unit: one of ``UNITS``; range: the attainable interval, None where unbounded.
+    """
+
+    name: str
+    unit: str = "1"
+    low: float | None = None
+    high: float | None = None
+    form: Literal["number", "ratio", "gram", "text"] = "number"
+    pair: str = "question"
+    cross_only: bool = False
+
+
+UNITS = ("1", "proportion", "points", "deg", "bits", "nats", "tokens", "p", "count")
+"""Units of quantities. ``%`` and ``pp`` are ways to write a proportion (15 pp = 0.15)."""
+
+
+# --- jobs ------------------------------------------------------------------------------------------
+
+
+class FileRef(Record):
+    """A file that a job reads, by content: its path decides nothing, its digest does."""
+
+    path: str
+    sha256: str
+
+
+class Job(Record):
+    """One unit of work: everything that decides the artifact's bytes, and its key.
+
+    ``key`` digests kind, version, params, inputs (role -> key), file digests, seed and engine, never
+    ``label``, ``lane`` or ``cost``. ``lane`` says which process runs it: ``light`` (no torch), ``model``
+    (torch on the device). ``cost`` is minutes, declared or recorded.
+    """
+
+    key: str
+    label: str
+    kind: str
+    version: int
+    params: dict[str, Any]
+    inputs: dict[str, str] = {}
+    files: dict[str, FileRef] = {}
+    seed: int = 0
+    engine: dict[str, str] = {}
+    lane: Literal["light", "model"] = "light"
+    device: Literal["cpu", "cuda"] = "cpu"
+    cost: float = 0.0
+
+
+class Inference(Record):
+    """To what a number generalises, and how its uncertainty is computed (`language.md`, Meaning).
+
+    ``over`` are the dims that are drawn again; ``cells`` draws their combinations as units; ``paired``
+    draws what both sides of a contrast share together. ``method`` None picks the standard one: t for
+    one dim (jackknife), two-way t for two, bootstrap for cells.
+    """
+
+    over: tuple[str, ...] = ()
+    cells: bool = False
+    paired: bool = True
+    method: Literal["t", "two_way_t", "bootstrap", "sign_flip", "correlation_t"] | None = None
+    draws: int = 10_000
+    level: str = "19/20"
+    seed: int = 0
+
+
+# --- results ---------------------------------------------------------------------------------------
+
+
+class Interval(Record):
+    """A confidence interval at ``level`` (an exact fraction such as ``19/20``)."""
+
+    level: str
+    low: float
+    high: float
+
+
+class Cell(Record):
+    """One value of an estimate. ``at`` names its place on the kept dims (empty for a single value).
+
+    ``exact`` is the value as a fraction ``num/den`` where it is known exactly. ``value`` None means
+    unknown, and ``reason`` says why.
+    """
+
+    at: dict[str, str] = {}
+    value: float | None
+    exact: str | None = None
+    intervals: tuple[Interval, ...] = ()
+    se: float | None = None
+    df: float | None = None
+    reason: str = ""
+
+
+class Estimate(Record):
+    """A formula's value or table of values over the measurements.
+
+    ``axes`` are the kept dims in order; ``cells`` has one entry per combination. ``counts`` says how
+    much data stands behind it (e.g. ``{"persona": 7, "question": 20, "observations": 2800}``).
+    ``method`` names the inference in words for tables; ``note`` holds anything a reader must know.
+    ``draws`` is the Monte Carlo size, 0 where nothing was drawn.
+    """
+
+    name: str
+    formula: str
+    unit: str
+    axes: tuple[str, ...] = ()
+    cells: tuple[Cell, ...]
+    counts: dict[str, int] = {}
+    method: str = ""
+    draws: int = 0
+    note: str = ""
+
+
+Truth = Literal["true", "false", "unknown"]
+VerdictWord = Literal["supported", "not supported", "killed", "inconclusive"]
+ConfidenceWord = Literal["HIGH", "MODERATE", "LOW"]
+Standing = Literal["confirmatory", "amended", "exploratory", "retrospective"]
+
+
+class Fact(Record):
+    """One comparison as it was judged: the text, both sides, and what it would have taken.
+
+    ``estimate`` is the name of the estimate on the left; ``shortfall`` is in the estimate's unit, how far
+    the value is from holding (0 when it holds, None when unknown).
+    """
+
+    text: str
+    line: int
+    truth: Truth
+    kind: Literal["compare", "ci", "within"] = "compare"
+    estimate: str = ""
+    at: dict[str, str] = {}
+    value: float | None = None
+    interval: Interval | None = None
+    rel: str = ""
+    threshold: float | None = None
+    upper: float | None = None
+    unit: str = "1"
+    shortfall: float | None = None
+    why: str = ""
+
+
+class Finding(Record):
+    """A judged tree: a clause, gate, kill or triage row. ``facts`` are its comparisons in reading order."""
+
+    name: str
+    text: str
+    line: int
+    truth: Truth
+    facts: tuple[Fact, ...] = ()
+    why: str = ""
+
+
+class HypothesisResult(Record):
+    """A hypothesis, its clauses and its verdict."""
+
+    name: str
+    claim: str
+    role: Literal["primary", "secondary"]
+    line: int
+    truth: Truth
+    verdict: VerdictWord
+    why: str
+    clauses: tuple[Finding, ...]
+    expect: dict[str, str] = {}
+
+
+class TriageResult(Record):
+    """The triage row that holds: what the outcome means and what to do next."""
+
+    row: int
+    text: str
+    reads: str
+    next: str
+    line: int
+
+
+class Confidence(Record):
+    """Confidence as claimed by the prereg and as capped by rule, each cap with its reason."""
+
+    claimed: ConfidenceWord | None
+    final: ConfidenceWord | None
+    caps: tuple[tuple[ConfidenceWord, str], ...] = ()
+
+
+class CheckFinding(Record):
+    """What the checker found in a registration, before anything runs. ``code`` is stable, ``at`` a dotted key;
+    ``allowed`` is the registered reason for accepting it (empty: not accepted)."""
+
+    code: str
+    severity: Literal["error", "warning", "note"]
+    at: str
+    line: int
+    reason: str
+    fix: str
+    allowed: str = ""
+
+
+class Decision(Record):
+    """Everything that was decided for one prereg. ``verdict`` is that of the primary hypotheses together:
+    supported when all are, killed when any is, else not supported when any is, else inconclusive."""
+
+    prereg: str
+    rehearsal: bool
+    standing: Standing
+    gates: tuple[Finding, ...]
+    kills: tuple[Finding, ...]
+    hypotheses: tuple[HypothesisResult, ...]
+    triage: TriageResult | None
+    verdict: VerdictWord
+    why: str
+    confidence: Confidence

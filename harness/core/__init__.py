@@ -1,0 +1,1 @@
+"""Errors, identity, registries and the artifact store: what every other layer stands on."""

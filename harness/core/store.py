@@ -1,0 +1,308 @@
+"""The content-addressed store: an artifact is a folder named by the key of the job that made it.
+
+    objects/ab/<key>/     the files and manifest.json; appears whole, by one rename, or not at all
+    tmp/<key>.<random>/   being filled by whoever holds locks/<key>.lock
+    quarantine/           damaged artifacts and, beside each, what was wrong
+    failures/<run>/       what failed in a run; logs/<run>/ and progress/<run>/ belong to its children
+
+Nothing but the files of an artifact may influence a result; the manifest only says where they came from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.core.durable import is_full, no_space, replace_file, sync_file, sync_folder, write_file
+from harness.core.errors import JobError, PreregError
+from harness.core.ident import file_digest
+from harness.core.locks import OwnedLock, require_working_locks
+
+MANIFEST = "manifest.json"
+
+
+class Keyed(Protocol):
+    """What the store wants to know of a job."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
+class StoredFile(BaseModel):
+    """Digest and size of one file of an artifact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sha256: str
+    bytes: int
+
+
+class Manifest(BaseModel):
+    """What an artifact is, and how it came about. ``made`` (times, host, versions) decides nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    key: str
+    kind: str
+    label: str
+    job: dict[str, Any]
+    files: dict[str, StoredFile]
+    made: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Return the one way to write this manifest, so that any changed byte shows."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+class Damaged(JobError):
+    """An artifact is not what was stored; it has been put into quarantine and can be made again."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+class Missing(JobError):
+    """An artifact is not in the store."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed in a run."""
+
+    label: str
+    text: str
+
+
+class Store:
+    """Artifacts by key under one folder. Making the object touches nothing; :meth:`prepare` makes the folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).expanduser().absolute()
+        self._verified: dict[str, Manifest] = {}
+        self._prepared = False
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def path(self, key: str) -> Path:
+        """Return where the artifact lies or would lie."""
+        return self.root / "objects" / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Say whether the artifact is stored (one look at the disk, no digests)."""
+        return os.path.exists(self.path(key) / MANIFEST)
+
+    def open(self, key: str) -> Path:
+        """Return the artifact's folder after its digests were verified (once per process).
+
+        Raises:
+            Missing: not stored.
+            Damaged: stored, but not as it was; it is in quarantine now and :meth:`has` says no.
+        """
+        self.manifest(key)
+        return self.path(key)
+
+    def manifest(self, key: str) -> Manifest:
+        """Return the verified manifest; raises as :meth:`open`."""
+        if key not in self._verified:
+            if not self.has(key):
+                raise Missing(f"artifact {key[:12]} is not in the store {self.root}")
+            manifest, fault = _verify(self.path(key), key)
+            if manifest is None:
+                raise self._quarantine(key, fault)
+            self._verified[key] = manifest
+        return self._verified[key]
+
+    def read_json(self, key: str, name: str) -> Any:
+        """Return the parsed JSON file ``name`` of a verified artifact; raises as :meth:`open`."""
+        return json.loads((self.open(key) / name).read_bytes())
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the folder, prove that locks work in it and clear what dead writers left; once per process.
+
+        Raises:
+            PreregError: the folder cannot be written, or file locks do not work there.
+        """
+        if self._prepared:
+            return
+        try:
+            for name in ("objects", "tmp", "locks", "failures", "logs", "progress"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            if not (self.root / ".gitignore").exists():
+                replace_file(self.root / ".gitignore", b"*\n", sync=False)
+            require_working_locks(self.root / "locks")
+        except OSError as error:
+            hint = "choose another folder with --store FOLDER or PREREG_STORE"
+            raise PreregError(f"the store {self.root} cannot be written: {error}. {hint}") from error
+        for draft in sorted((self.root / "tmp").iterdir()):
+            self.sweep(draft.name.partition(".")[0])
+        self._prepared = True
+
+    def lock(self, key: str, label: str = "") -> OwnedLock:
+        """Return the lock under which ``key`` is made."""
+        return OwnedLock(self.root / "locks" / f"{key}.lock", label)
+
+    def begin(self, key: str) -> Path:
+        """Return an empty folder to fill; the caller holds the key's lock. What a dead writer left goes."""
+        self.prepare()
+        self._clear(key)
+        draft = self.root / "tmp" / f"{key}.{uuid.uuid4().hex[:8]}"
+        try:
+            draft.mkdir()
+        except OSError as error:
+            raise no_space(self.root) if is_full(error) else error from error
+        return draft
+
+    def commit(self, job: Keyed, draft: Path, made: Mapping[str, Any]) -> Path:
+        """Store a filled folder durably under the job's key and return where it lies.
+
+        Raises:
+            NoSpace: the disk is full; the draft is gone and nothing else changed.
+            JobError: the folder is empty or holds something other than plain files.
+        """
+        try:
+            manifest = _describe(job, draft, made)
+            for name in manifest.files:
+                sync_file(draft / name)
+            write_file(draft / MANIFEST, manifest.to_bytes())
+            for folder in (*(entry for entry in draft.rglob("*") if entry.is_dir()), draft):
+                sync_folder(folder)
+            self._publish(draft, self.path(job.key))
+        except BaseException as error:
+            self.abandon(draft)
+            if is_full(error):
+                raise no_space(self.root) from error
+            raise
+        self._verified.pop(job.key, None)
+        return self.path(job.key)
+
+    def abandon(self, draft: Path) -> None:
+        """Throw a draft away."""
+        shutil.rmtree(draft, ignore_errors=True)
+
+    def put(self, job: Keyed, fill: Callable[[Path], None], made: Mapping[str, Any] | None = None) -> Path:
+        """Store what ``fill`` writes into the folder it is given, unless the key is stored already.
+
+        Raises:
+            PreregError: another process is making the same artifact.
+        """
+        self.prepare()
+        with self.lock(job.key, job.label):
+            if self.has(job.key):
+                return self.path(job.key)
+            draft = self.begin(job.key)
+            try:
+                fill(draft)
+            except BaseException as error:
+                self.abandon(draft)
+                if is_full(error):
+                    raise no_space(self.root) from error
+                raise
+            return self.commit(job, draft, made or {})
+
+    def sweep(self, key: str) -> None:
+        """Remove drafts of ``key`` whose writer is dead."""
+        lock = self.lock(key)
+        if lock.acquire(note=False):
+            self._clear(key)
+            lock.release()
+
+    def _clear(self, key: str) -> None:
+        for draft in (self.root / "tmp").glob(f"{key}.*"):
+            self.abandon(draft)
+
+    def _publish(self, draft: Path, final: Path) -> None:
+        if not final.parent.exists():
+            final.parent.mkdir(exist_ok=True)
+            sync_folder(final.parent.parent)
+        if final.exists():
+            # Only an artifact that lost its manifest can be here: the caller holds the lock and found none.
+            self._quarantine(final.name, f"{MANIFEST} is missing")
+        os.rename(draft, final)
+        sync_folder(final.parent)
+
+    def _quarantine(self, key: str, fault: str) -> Damaged:
+        self._verified.pop(key, None)
+        place = self.root / "quarantine" / f"{key}.{uuid.uuid4().hex[:8]}"
+        place.parent.mkdir(exist_ok=True)
+        try:
+            os.rename(self.path(key), place)
+            replace_file(place.with_suffix(place.suffix + ".txt"), f"{fault}\n".encode(), sync=False)
+        except FileNotFoundError:
+            pass  # another process found it first
+        except OSError as error:
+            if not is_full(error):
+                raise
+        return Damaged(key, f"artifact {key[:12]} is damaged: {fault}; it was moved to {place} and is made again")
+
+    # --- runs ------------------------------------------------------------------------------------
+
+    def fail(self, run: str, key: str, text: str, label: str = "") -> None:
+        """Mark a job as failed for the rest of this run, for every process of the run."""
+        folder = self.root / "failures" / run
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / f"{key}.json", json.dumps(asdict(Failure(label, text))).encode(), sync=False)
+
+    def failure(self, run: str, key: str) -> Failure | None:
+        """Return why a job failed in this run, or None."""
+        try:
+            return Failure(**json.loads((self.root / "failures" / run / f"{key}.json").read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def log(self, run: str, key: str) -> Path:
+        """Return the file that collects what a job prints in this run."""
+        return self.root / "logs" / run / f"{key}.log"
+
+    def progress(self, run: str) -> Path:
+        """Return the folder in which this run's jobs say how far they are."""
+        return self.root / "progress" / run
+
+
+def _describe(job: Keyed, draft: Path, made: Mapping[str, Any]) -> Manifest:
+    files: dict[str, StoredFile] = {}
+    for path in sorted(draft.rglob("*")):
+        name = path.relative_to(draft).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()) or name == MANIFEST:
+            raise JobError(f"job '{job.label}' wrote {name}, which cannot be stored; write plain files")
+        if path.is_file():
+            files[name] = StoredFile(sha256=file_digest(path), bytes=path.stat().st_size)
+    if not files:
+        raise JobError(f"job '{job.label}' wrote no files")
+    return Manifest(
+        key=job.key, kind=job.kind, label=job.label, job=job.model_dump(mode="json"), files=files, made=dict(made)
+    )
+
+
+def _verify(folder: Path, key: str) -> tuple[Manifest | None, str]:
+    """Return the manifest, or None and what is wrong with the artifact."""
+    raw = (folder / MANIFEST).read_bytes()
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError:
+        return None, f"{MANIFEST} cannot be read"
+    if manifest.to_bytes() != raw or manifest.key != key:
+        return None, f"{MANIFEST} was changed"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} - {MANIFEST}
+    if odd := sorted(found ^ set(manifest.files)):
+        return None, f"{odd[0]} is {'missing' if odd[0] in manifest.files else 'not in the manifest'}"
+    for name, file in manifest.files.items():
+        size = (folder / name).stat().st_size
+        if size != file.bytes:
+            return None, f"{name} has {size} bytes instead of {file.bytes}"
+        if file_digest(folder / name) != file.sha256:
+            return None, f"{name} has another digest than when it was stored"
+    return manifest, ""

@@ -1,0 +1,1 @@
+"""Estimates, criteria, verdicts and confidence: from measurements to a decision, mechanically."""

@@ -1,0 +1,1 @@
+"""Measurement tables: recorded data, checks against the plan, and their stored form."""

@@ -1,0 +1,234 @@
+"""The plan: every job of a prereg with its key, in an order in which they can run.
+
+A key digests what decides an artifact's bytes and nothing else (``design.md`` §6): no label, path, comment or
+git commit. Planning reads files' digests, imports no model library and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from harness.compile.graph import Graph, Node, TableUse, build_graph
+from harness.contracts import versions
+from harness.contracts.bound import Bound, BoundMeasure
+from harness.contracts.records import FileRef, Job
+from harness.contracts.trees import Call, Expression, Neg, Op, PValue, Ref, Value, expression_id
+from harness.core.ident import digest, file_digest
+
+Device = Literal["cpu", "cuda"]
+
+
+class Has(Protocol):
+    """The one thing that planning asks of a store."""
+
+    def has(self, key: str) -> bool:
+        """Whether the artifact is stored."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Jobs by key in runnable order, and the keys of what the items of a prereg need.
+
+    ``measurements`` are keyed ``<measure>-<arm>`` (``<measure>`` for recorded data), ``estimates`` by
+    expression id, ``tables`` list each measure's table keys with their coordinates.
+    """
+
+    bound: Bound
+    jobs: Mapping[str, Job]
+    measurements: Mapping[str, tuple[str, ...]]
+    tables: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]]
+    estimates: Mapping[str, str]
+    verdict: str
+    replay: str | None = None
+    stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def missing(self, store: Has, keys: Iterable[str] | None = None) -> tuple[Job, ...]:
+        """Return the jobs that would have to run for ``keys`` (default: for the verdict), in order.
+
+        A stored artifact needs none of its inputs.
+        """
+        wanted: set[str] = set()
+        stack = list(keys) if keys is not None else [self.verdict, *([self.replay] if self.replay else [])]
+        while stack:
+            key = stack.pop()
+            if key in wanted or store.has(key):
+                continue
+            wanted.add(key)
+            stack.extend(self.jobs[key].inputs.values())
+        return tuple(job for key, job in self.jobs.items() if key in wanted)
+
+
+def make_plan(bound: Bound, *, device: Device = "cpu") -> Plan:
+    """Return the plan of a bound prereg on a device class.
+
+    Raises:
+        PreregError: parameters that do not fit their kinds, all at once.
+    """
+    return _Planner(bound, build_graph(bound), device).plan()
+
+
+def measurement_name(measure: BoundMeasure, at: Mapping[str, str]) -> str:
+    """Return the name of a ``measure[...]`` item: ``<measure>-<arm>``, or ``<measure>`` without arms."""
+    return f"{measure.name}-{at['arm']}" if "arm" in at else measure.name
+
+
+class _Planner:
+    def __init__(self, bound: Bound, graph: Graph, device: Device) -> None:
+        self.bound = bound
+        self.graph = graph
+        self.device = device
+        self.jobs: dict[str, Job] = {}
+        self.keys: dict[str, str] = {}
+
+    def plan(self) -> Plan:
+        for node in self.graph.nodes.values():
+            self.keys[node.id] = self._job(node)
+        measures = {measure.name: measure for measure in self.bound.measures}
+        tables = {
+            name: tuple((self.keys[use.node], use.at) for use in uses) for name, uses in self.graph.tables.items()
+        }
+        estimates = {
+            expression_id(expression.tree): self._estimate(expression, measures, tables)
+            for expression in self.bound.expressions
+            if _runnable(expression, measures)
+        }
+        verdict = self._verdict(estimates)
+        measurements: dict[str, list[str]] = {}
+        for name, uses in tables.items():
+            for key, at in uses:
+                measurements.setdefault(measurement_name(measures[name], at), []).append(key)
+        return Plan(
+            bound=self.bound,
+            jobs=self.jobs,
+            measurements={name: tuple(dict.fromkeys(keys)) for name, keys in measurements.items()},
+            tables=tables,
+            estimates=estimates,
+            verdict=verdict,
+            replay=self._replay() if self.bound.rehearsal else None,
+        )
+
+    def _job(self, node: Node) -> str:
+        lane = node.lane
+        return self._add(
+            label=node.label, kind=node.kind, version=versions.JOBS.get(node.kind, node.version), params=node.params,
+            inputs={role: self.keys[source] for role, source in node.inputs.items()},
+            files={role: _digested(ref) for role, ref in node.files.items()},
+            seed=node.seed, engine=_engine(node, self.device) if lane == "model" else {}, lane=lane,
+            device=self.device if lane == "model" else "cpu",
+        )
+
+    def _estimate(
+        self, expression: Expression, measures: Mapping[str, BoundMeasure],
+        tables: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]],
+    ) -> str:
+        inputs: dict[str, str] = {}
+        placed: dict[str, list[dict[str, Any]]] = {}
+        for name, refs in _refs_by_measure(expression.tree).items():
+            for key, at in tables[name]:
+                if any(_takes_part(ref, at) for ref in refs):
+                    role = f"{name}/{len(placed.setdefault(name, []))}"
+                    inputs[role] = key
+                    placed[name].append({"role": role, "at": dict(at)})
+        used = {name: _stripped(measures[name]) for name in placed}
+        params = {"expression": expression.model_dump(mode="json"), "measures": used, "tables": placed}
+        return self._add(
+            label=f"estimate[{expression.name}]", kind="estimate", version=versions.JOBS["estimate"], params=params,
+            inputs=inputs,
+        )
+
+    def _verdict(self, estimates: Mapping[str, str]) -> str:
+        return self._add(
+            label="verdict", kind="verdict", version=versions.JOBS["verdict"],
+            params={"bound": self._registration()}, inputs=dict(estimates),
+        )
+
+    def _replay(self) -> str:
+        params = {"bound": self._registration()}
+        return self._add(label="replay", kind="replay", version=versions.JOBS["replay"], params=params)
+
+    def _registration(self) -> dict[str, Any]:
+        """The bound prereg without paths, which decide nothing."""
+        bound = self.bound.model_dump(mode="json")
+        bound["file"] = ""
+        bound["dims"] = [{**dim, "file": None} for dim in bound["dims"]]
+        bound["measures"] = [_stripped(measure) for measure in self.bound.measures]
+        return bound
+
+    def _add(self, **fields: Any) -> str:
+        decides = {name: fields.get(name) for name in ("kind", "version", "params", "inputs", "seed", "engine")}
+        decides["files"] = {role: ref.sha256 for role, ref in fields.get("files", {}).items()}
+        key = digest(decides)
+        if key not in self.jobs:
+            self.jobs[key] = Job(key=key, **fields)
+        return key
+
+
+def _stripped(measure: BoundMeasure) -> dict[str, Any]:
+    """A measure without what decides nothing: where its file lies and on which line it stands."""
+    content = measure.model_dump(mode="json")
+    if content["file"]:
+        content["file"]["path"] = ""
+    content["line"] = 0
+    return content
+
+
+def _digested(ref: FileRef) -> FileRef:
+    """Digest the file as it is now; one that is absent keeps what was declared, for preflight to name."""
+    path = Path(ref.path)
+    return FileRef(path=ref.path, sha256=file_digest(path)) if path.is_file() else ref
+
+
+def _engine(node: Node, device: Device) -> dict[str, str]:
+    """What decides the numbers that a model job returns, beside its parameters."""
+    libraries = {name: _major_minor(name) for name in ("torch", "transformers", "peft")}
+    ports = {f"port.{name}": str(versions.PORTS[name]) for name in node.ports}
+    extra = {"registers": str(versions.REGISTERS)} if "rows" in node.params else {}
+    dtype = "float32" if device == "cpu" else "bfloat16"
+    return {"engine": "transformers", "device": device, "dtype": dtype, **libraries, **ports, **extra}
+
+
+def _major_minor(name: str) -> str:
+    try:
+        return ".".join(metadata.version(name).split("+")[0].split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _refs(tree: Value) -> Iterable[Ref]:
+    match tree:
+        case Ref():
+            yield tree
+        case Neg():
+            yield from _refs(tree.of)
+        case Op():
+            yield from _refs(tree.left)
+            yield from _refs(tree.right)
+        case Call():
+            for arg in tree.args:
+                yield from _refs(arg)
+        case PValue():
+            yield from _refs(tree.of)
+            yield from _refs(tree.threshold)
+
+
+def _refs_by_measure(tree: Value) -> dict[str, list[Ref]]:
+    found: dict[str, list[Ref]] = {}
+    for ref in _refs(tree):
+        found.setdefault(ref.measure, []).append(ref)
+    return found
+
+
+def _takes_part(ref: Ref, at: Mapping[str, str]) -> bool:
+    return all(level in ref.select.get(dim, (level,)) for dim, level in at.items())
+
+
+def _runnable(expression: Expression, measures: Mapping[str, BoundMeasure]) -> bool:
+    return all(measures[name].family != "missing" for name in _refs_by_measure(expression.tree))
+
+
+__all__ = ["Plan", "TableUse", "make_plan", "measurement_name"]
