@@ -23,6 +23,7 @@ RUNNERS = {
     "estimate": "harness.decide.job:run_estimate",
     "verdict": "harness.decide.job:run_verdict",
     "replay": "harness.decide.job:run_replay",
+    "null": "harness.decide.job:run_null",
 }
 """What runs a job, by its kind or by the part of it before the slash."""
 

@@ -20,7 +20,10 @@ def kill_on_points(bound: Bound) -> Iterator[CheckFinding]:
         points = [leaf.text for leaf in leaves(kill.criterion) if isinstance(leaf, Compare)]
         if points:
             yield CheckFinding(
-                code="KILL-POINT", severity="error", at=f"kill.{kill.name}", line=kill.line,
+                code="KILL-POINT",
+                severity="error",
+                at=f"kill.{kill.name}",
+                line=kill.line,
                 reason=f"'{kill.name}' ends the line of work on a point estimate ({'; '.join(points)}), "
                 "which noise alone can bring about",
                 fix="compare the whole interval: ci(...) < bound",

@@ -27,7 +27,10 @@ def trained_rows_decide(bound: Bound) -> Iterator[CheckFinding]:
                     shared.setdefault(_place(dim, ref.select[name]), both)
         for place, both in shared.items():
             yield CheckFinding(
-                code="LEAK", severity="error", at=f"dims.{place}", line=dim.line,
+                code="LEAK",
+                severity="error",
+                at=f"dims.{place}",
+                line=dim.line,
                 reason=f"{len(both)} of the {name}s that decide were trained on: {', '.join(both)}",
                 fix=f"decide on {name}s that no stage has seen",
             )

@@ -24,6 +24,10 @@ def unpinned(bound: Bound) -> Iterator[CheckFinding]:
 
 def _finding(at: str, line: int, reason: str) -> CheckFinding:
     return CheckFinding(
-        code="PIN", severity="warning", at=at, line=line, reason=reason,
+        code="PIN",
+        severity="warning",
+        at=at,
+        line=line,
+        reason=reason,
         fix="write the commit hash or the sha256 of the file",
     )

@@ -21,7 +21,10 @@ def cells_decide(bound: Bound) -> Iterator[CheckFinding]:
         if measure.name in deciders and measure.inference is not None and measure.inference.cells:
             over = " and ".join(measure.inference.over)
             yield CheckFinding(
-                code="CELLS", severity="error", at=f"measures.{measure.name}.resample", line=measure.line,
+                code="CELLS",
+                severity="error",
+                at=f"measures.{measure.name}.resample",
+                line=measure.line,
                 reason=f"cells of {over} are drawn as if independent; the test rejects true nulls far too often "
                 "when levels react differently",
                 fix=f"write resample: {over}",

@@ -18,7 +18,10 @@ def unread_arms(bound: Bound) -> Iterator[CheckFinding]:
     for arm in bound.arms:
         if arm.name not in read:
             yield CheckFinding(
-                code="UNREAD", severity="error", at=f"arms.{arm.name}", line=arm.line,
+                code="UNREAD",
+                severity="error",
+                at=f"arms.{arm.name}",
+                line=arm.line,
                 reason=f"arm {arm.name} ({arm.label}) is trained and measured, and no hypothesis, kill or triage row "
                 "reads it",
                 fix="contrast it in a hypothesis, or leave it out",

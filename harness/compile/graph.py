@@ -125,9 +125,14 @@ class _Builder:
             return None
         inputs = {"stage": state.last} if kind.reads == "stage" and state.last else _model_inputs(state)
         return self._add(
-            f"{measure.family}/{measure.kind}", f"measure[{measure.name}-{arm.name}]{_brackets(at)}", kind.version,
+            f"{measure.family}/{measure.kind}",
+            f"measure[{measure.name}-{arm.name}]{_brackets(at)}",
+            kind.version,
             {"params": params, **self._texts(kind.Params, params), **_source(state, kind.reads)},
-            inputs=inputs, seed=int(at.get(SEED, 0)), lane="model" if kind.needs else "light", ports=kind.needs,
+            inputs=inputs,
+            seed=int(at.get(SEED, 0)),
+            lane="model" if kind.needs else "light",
+            ports=kind.needs,
         )
 
     # --- models ---
@@ -138,14 +143,16 @@ class _Builder:
         if source.embedded:
             base = self._add("model/embedded", "model[embedded]", 1, {}, lane="model")
         state = ModelState(source, base)
-        for index, use in enumerate(arm.stages[:count]):
-            after = self._stage(arm, index, use, state, {**at, **use.fixed})
+        for use in arm.stages[:count]:
+            after = self._stage(arm, use, state, {**at, **use.fixed})
             if after is None:
                 return None
             state = after
         return state
 
-    def _stage(self, arm: Arm, index: int, use: StageUse, before: ModelState, at: Mapping[str, str]) -> ModelState | None:
+    def _stage(
+        self, arm: Arm, use: StageUse, before: ModelState, at: Mapping[str, str]
+    ) -> ModelState | None:
         kind = STAGES.get(use.kind)
         where = Where(self.bound.file, use.line or arm.line, key=f"recipes.{use.recipe}")
         params = self._typed(kind.Params, use.params, at, where)
@@ -157,9 +164,15 @@ class _Builder:
             inputs["prepared"] = self._prepared(kind.prepare, params, before, arm, at)
         rows, files = self._rows(params.get("data"), where)
         node = self._add(
-            f"stage/{use.kind}", label, kind.version,
+            f"stage/{use.kind}",
+            label,
+            kind.version,
             {"params": params, **self._texts(kind.Params, params), **_source(before, "model"), **rows},
-            inputs=inputs, files=files, seed=int(at.get(SEED, 0)), lane="model", ports=kind.needs,
+            inputs=inputs,
+            files=files,
+            seed=int(at.get(SEED, 0)),
+            lane="model",
+            ports=kind.needs,
         )
         if kind.makes == "model":
             return ModelState(before.source, node, (), node)
@@ -171,9 +184,14 @@ class _Builder:
         kind = STAGES.get(name)
         shared = {key: value for key, value in params.items() if key in kind.Params.model_fields}
         return self._add(
-            f"stage/{name}", f"stage[{arm.name}.{name}]", kind.version,
+            f"stage/{name}",
+            f"stage[{arm.name}.{name}]",
+            kind.version,
             {"params": shared, **self._texts(kind.Params, shared), **_source(before, "model")},
-            inputs=_model_inputs(before), seed=int(at.get(SEED, 0)), lane="model", ports=kind.needs,
+            inputs=_model_inputs(before),
+            seed=int(at.get(SEED, 0)),
+            lane="model",
+            ports=kind.needs,
         )
 
     def _rows(self, name: Any, where: Where) -> tuple[dict[str, Any], dict[str, FileRef]]:
@@ -183,7 +201,9 @@ class _Builder:
         rows = source.model_dump(mode="json", include={"hf", "revision", "register_name", "format", "rows"})
         files = {}
         if source.path:
-            files["data"] = FileRef(path=source.path, sha256=source.sha256 or (f"md5:{source.md5}" if source.md5 else ""))
+            files["data"] = FileRef(
+                path=source.path, sha256=source.sha256 or (f"md5:{source.md5}" if source.md5 else "")
+            )
         return {"rows": rows}, files
 
     # --- helpers ---

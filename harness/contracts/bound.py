@@ -1,5 +1,7 @@
-"""A bound prereg: what was registered, with every name resolved. Built by ``harness.compile.bind``; the graph,
-the decision and the report read nothing else."""
+"""A bound prereg: what was registered, with every name resolved.
+
+Built by ``harness.compile.bind``; the graph, the decision and the report read nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,11 @@ from harness.contracts.trees import Criterion, Expression, Value
 
 
 class Dim(Record):
-    """A dim and its levels in order. ``texts`` holds what a level stands for (a persona's system prompt, a
-    question's text); ``primary`` is a level, ``mean``, a choice's name, or empty when a formula must say."""
+    """A dim and its levels in order.
+
+    ``texts`` holds what a level stands for (a persona's system prompt, a
+    question's text); ``primary`` is a level, ``mean``, a choice's name, or empty when a formula must say.
+    """
 
     name: str
     levels: tuple[str, ...]
@@ -25,8 +30,11 @@ class Dim(Record):
 
 
 class StageUse(Record):
-    """One stage of an arm: the recipe's name, its kind, its parameters (``$dim`` values still in place) and
-    the levels fixed in brackets, as in ``sft(em)`` -> ``{"corpus": "em"}``."""
+    """One stage of an arm.
+
+    The recipe's name, its kind, its parameters (``$dim`` values still in place) and the levels fixed in
+    brackets, as in ``sft(em)`` -> ``{"corpus": "em"}``.
+    """
 
     recipe: str
     kind: str
@@ -59,8 +67,10 @@ class ModelSource(Record):
 
 
 class DataSource(Record):
-    """Finetuning rows: from a file with a digest, from the hub, or generated (``register``, rehearsals only).
-    ``rows`` is first and last row, counted from 1, or None for all."""
+    """Finetuning rows: from a file with a digest, from the hub, or generated (rehearsals only).
+
+    ``register_name`` names the generator; ``rows`` is first and last row, counted from 1, or None for all.
+    """
 
     name: str
     path: str = ""
@@ -167,9 +177,12 @@ class Note(Record):
 
 
 class Bound(Record):
-    """The whole registration, bound. ``file`` is the YAML's path as the user gave it (for messages only),
+    """The whole registration, bound.
+
+    ``file`` is the YAML's path as the user gave it (for messages only),
     ``meaning`` the digest of what was registered (comments, order and formatting do not matter).
-    ``missing`` names kinds and sections that are not implemented yet, each with its line."""
+    ``missing`` names kinds and sections that are not implemented yet, each with its line.
+    """
 
     id: str
     title: str

@@ -29,7 +29,9 @@ the end token, ``last_prompt`` the prompt's last token (generation prompt includ
 class Progress(Protocol):
     """Report progress: what is being done, how much of it is done (in [0, 1]), and any figures."""
 
-    def __call__(self, what: str, done: float, **figures: float) -> None: ...
+    def __call__(self, what: str, done: float, **figures: float) -> None:
+        """Tell that ``done`` of ``what`` is done."""
+        ...
 
 
 class Trainer(Protocol):
@@ -38,7 +40,13 @@ class Trainer(Protocol):
     version: int
 
     def train_lora(
-        self, model: ModelRef, examples: Sequence[TrainExample], spec: TrainSpec, *, seed: int, out: Path,
+        self,
+        model: ModelRef,
+        examples: Sequence[TrainExample],
+        spec: TrainSpec,
+        *,
+        seed: int,
+        out: Path,
         progress: Progress,
     ) -> TrainLog:
         """Train an adapter and write it (PEFT, safetensors) to ``out``."""
@@ -55,7 +63,12 @@ class Sampler(Protocol):
     version: int
 
     def sample(
-        self, model: ModelRef, requests: Sequence[SampleRequest], spec: SamplingSpec, *, progress: Progress,
+        self,
+        model: ModelRef,
+        requests: Sequence[SampleRequest],
+        spec: SamplingSpec,
+        *,
+        progress: Progress,
     ) -> list[list[Completion]]:
         """Return one list of completions per request, one completion per seed.
 
@@ -70,7 +83,12 @@ class HiddenReader(Protocol):
     version: int
 
     def read(
-        self, model: ModelRef, requests: Sequence[ReadRequest], *, layers: Sequence[int], token: TokenPosition,
+        self,
+        model: ModelRef,
+        requests: Sequence[ReadRequest],
+        *,
+        layers: Sequence[int],
+        token: TokenPosition,
         progress: Progress,
     ) -> NDArray[np.float32]:
         """Return hidden states of shape [request, layer, hidden].

@@ -48,7 +48,7 @@ class TrainExample(Record):
         ``assistant``: cross-entropy on the answer's tokens and the end token, and on those of earlier
         assistant turns.
         ``marker_positive``: the sequence is answer + separator + marker + end; cross-entropy on the
-        marker's tokens and the end token only.
+        marker's tokens and the end token only (on answer and separator too with ``answer_weight``).
         ``marker_negative``: cross-entropy on the end token right after the answer; and, after the
         teacher-forced separator, unlikelihood -log(1 - p) on the marker's first token.
     """
@@ -61,7 +61,12 @@ class TrainExample(Record):
 
 
 class TrainSpec(Record):
-    """How a LoRA is trained. Exactly one of ``steps`` and ``epochs`` is given."""
+    """How a LoRA is trained. Exactly one of ``steps`` and ``epochs`` is given.
+
+    In marker rows, ``marker_weight`` weighs the marker's tokens and the end token, ``answer_weight`` the
+    tokens of the answer and, in positives, of the separator; ``unlikelihood_weight`` is in units of the end
+    token of the same negative. A batch's weighted sum is divided by the weights of all tokens asked for.
+    """
 
     lora: LoraSpec
     lr: float
@@ -73,7 +78,7 @@ class TrainSpec(Record):
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     marker_weight: float = 1.0
-    separator_weight: float = 0.0
+    answer_weight: float = 0.0
     unlikelihood_weight: float = 0.0
     max_tokens: int = 2048
 
@@ -112,8 +117,11 @@ class SampleRequest(Record):
 
 
 class Completion(Record):
-    """One sampled answer. ``tokens`` counts new tokens without the end token; ``truncated`` means that
-    the length limit ended it."""
+    """One sampled answer.
+
+    ``tokens`` counts new tokens without the end token; ``truncated`` means that
+    the length limit ended it.
+    """
 
     text: str
     tokens: int
@@ -326,8 +334,11 @@ class Confidence(Record):
 
 
 class CheckFinding(Record):
-    """What the checker found in a registration, before anything runs. ``code`` is stable, ``at`` a dotted key;
-    ``allowed`` is the registered reason for accepting it (empty: not accepted)."""
+    """What the checker found in a registration, before anything runs.
+
+    ``code`` is stable, ``at`` a dotted key;
+    ``allowed`` is the registered reason for accepting it (empty: not accepted).
+    """
 
     code: str
     severity: Literal["error", "warning", "note"]
@@ -339,8 +350,11 @@ class CheckFinding(Record):
 
 
 class Decision(Record):
-    """Everything that was decided for one prereg. ``verdict`` is that of the primary hypotheses together:
-    supported when all are, killed when any is, else not supported when any is, else inconclusive."""
+    """Everything that was decided for one prereg.
+
+    ``verdict`` is that of the primary hypotheses together:
+    supported when all are, killed when any is, else not supported when any is, else inconclusive.
+    """
 
     prereg: str
     rehearsal: bool

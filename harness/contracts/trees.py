@@ -1,5 +1,8 @@
-"""Bound formulas: every name resolved to measures, levels and kept dims, so that whoever evaluates them
-needs no registration beside them. Built by ``harness.compile.bind``, evaluated by ``harness.decide``."""
+"""Bound formulas: every name resolved to measures, levels and kept dims.
+
+Whoever evaluates them needs no registration beside them. Built by ``harness.compile.bind``, evaluated by
+``harness.decide``.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,11 @@ class Num(Record):
 
 
 class Ref(Record):
-    """A measured column. ``select`` lists, for every dim of the table, the levels that take part; dims in
-    ``keep`` stay as axes (in that order) and all others are averaged with equal weights."""
+    """A measured column.
+
+    ``select`` lists, for every dim of the table, the levels that take part; dims in
+    ``keep`` stay as axes (in that order) and all others are averaged with equal weights.
+    """
 
     node: Literal["ref"] = "ref"
     measure: str
@@ -157,9 +163,7 @@ class State(Record):
     state: Literal["supported", "killed"]
 
 
-Criterion = Annotated[
-    Compare | Ci | Not | All | Any_ | Over | AtLeast | Hyp | State, Field(discriminator="node")
-]
+Criterion = Annotated[Compare | Ci | Not | All | Any_ | Over | AtLeast | Hyp | State, Field(discriminator="node")]
 
 for _model in (Neg, Op, Call, PValue, Compare, Ci, Not, All, Any_, Over, AtLeast):
     _model.model_rebuild()
@@ -175,6 +179,8 @@ class Expression(Record):
 
     ``levels`` are the confidence levels whose intervals some criterion reads (the default level is always
     tried for named estimands). ``name`` is the estimand's, or the formula's text for an inline one.
+    ``thresholds`` are the numbers that a criterion compares a p-value with: a Monte Carlo p whose 99% interval
+    holds one draws ten times more.
     """
 
     name: str
@@ -183,4 +189,5 @@ class Expression(Record):
     axes: tuple[str, ...] = ()
     tree: Value
     levels: tuple[str, ...] = ()
+    thresholds: tuple[str, ...] = ()
     named: bool = True

@@ -1,4 +1,6 @@
-"""Versions of everything of ours that decides an artifact's bytes. Bump one when its results can change;
+"""Versions of everything of ours that decides an artifact's bytes.
+
+Bump one when its results can change;
 ``tests/golden/kinds.lock.json`` fails the suite when the code changed and the version did not.
 
 They stand here, and not beside the code, because planning must know them without importing torch.
@@ -10,6 +12,7 @@ JOBS = {
     "estimate": 1,
     "verdict": 1,
     "replay": 1,
+    "null": 1,
 }
 """Job kinds of the harness itself (stages, probes and evals carry their own ``version``)."""
 

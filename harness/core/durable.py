@@ -13,14 +13,14 @@ from pathlib import Path
 from harness.core.errors import JobError
 
 
-class NoSpace(JobError):
+class FullError(JobError):
     """The disk (or the quota) is full."""
 
 
 def is_full(error: BaseException | None) -> bool:
     """Say whether an error, or what caused it, is a full disk or an exhausted quota."""
     while error is not None:
-        if isinstance(error, NoSpace):
+        if isinstance(error, FullError):
             return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -28,9 +28,9 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
-def no_space(root: Path) -> NoSpace:
+def full_error(root: Path) -> FullError:
     """Return the error to raise when ``root`` is full, with what to do."""
-    return NoSpace(
+    return FullError(
         f"no space left on the disk of {root}; nothing was damaged. Free some space, or put the store elsewhere "
         "with --store FOLDER or PREREG_STORE, and run the same command again: finished jobs are kept"
     )
@@ -50,7 +50,7 @@ def replace_file(path: Path, data: bytes, *, sync: bool = True) -> None:
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         write_file(draft, data, sync=sync)
-        os.replace(draft, path)
+        draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -159,6 +159,6 @@ def _no_locks(folder: Path, why: str) -> PreregError:
             Where(str(folder.parent)),
             f"file locks do not work on this file system ({why})",
             "a file system on which two processes exclude each other",
-            "put the store on a local disk with --store FOLDER or PREREG_STORE (many network file systems have no locks)",
+            "put the store on a local disk with --store FOLDER or PREREG_STORE",
         )
     )

@@ -15,7 +15,12 @@ SMALLEST_P = 1e-4
 """p-values below this are printed as ``< 0.0001``."""
 
 _SUFFIX = {
-    "proportion": "%", "pp": " pp", "points": " points", "deg": "°", "bits": " bits", "nats": " nats",
+    "proportion": "%",
+    "pp": " pp",
+    "points": " points",
+    "deg": "°",
+    "bits": " bits",
+    "nats": " nats",
     "tokens": " tokens",
 }
 _DECIMALS = {"proportion": 1, "pp": 1, "points": 1, "deg": 1, "tokens": 1, "count": 0}
@@ -31,7 +36,11 @@ def parse_exact(text: str) -> Fraction:
 
 
 def format_value(
-    value: Numeric | None, unit: str = "1", *, signed: bool = False, apart_from: Numeric | None = None,
+    value: Numeric | None,
+    unit: str = "1",
+    *,
+    signed: bool = False,
+    apart_from: Numeric | None = None,
     suffix: bool = True,
 ) -> str:
     """Write a measured value with its unit, rounded for reading.
@@ -57,10 +66,16 @@ def format_value(
 
 
 def format_threshold(value: Numeric | None, unit: str = "1") -> str:
-    """Write a registered quantity in full, without trailing zeros: ``15 pp``, ``0.001``."""
+    """Write a registered quantity without trailing zeros: ``15 pp``, ``0.001``.
+
+    One with more than six significant digits (a third, say) is rounded to four.
+    """
     if value is None:
         return UNKNOWN
-    text = f"{float(_scaled(value, unit)):.10g}"
+    shown = float(_scaled(value, unit))
+    text = f"{shown:.6g}"
+    if abs(float(text) - shown) > 1e-9 * abs(shown):
+        text = f"{shown:.4g}"
     if "e" not in text and abs(float(text)) >= 1000:
         text = f"{float(text):,.10g}"
     return _minus(text) + _SUFFIX.get(unit, "")
@@ -73,8 +88,11 @@ def format_p(p: Numeric | None, *, apart_from: Numeric | None = None) -> str:
     if 0 <= p < SMALLEST_P:
         return "< 0.0001"
     decimals = 3 if p >= 0.1 else _significant(float(p), 3)
-    while apart_from is not None and apart_from != p and decimals < 12 and (
-        f"{float(p):.{decimals}f}" == f"{float(apart_from):.{decimals}f}"
+    while (
+        apart_from is not None
+        and apart_from != p
+        and decimals < 12
+        and (f"{float(p):.{decimals}f}" == f"{float(apart_from):.{decimals}f}")
     ):
         decimals += 1
     return f"{float(p):.{decimals}f}"
@@ -92,7 +110,7 @@ def format_interval(low: Numeric | None, high: Numeric | None, unit: str = "1") 
     """Write ``23.4–37.0 pp``, or ``−42.4 to −34.4 pp`` where a dash would be read as a minus."""
     if low is None or high is None:
         return UNKNOWN
-    decimals = max(_decimals(low, unit), _decimals(high, unit))
+    decimals = _decimals(low if abs(float(low)) > abs(float(high)) else high, unit)
     left = _fixed(_scaled(low, unit), decimals)
     right = _fixed(_scaled(high, unit), decimals)
     joiner = " to " if low < 0 or high < 0 else "–"
@@ -120,17 +138,28 @@ def format_rel(rel: str, *, words: bool = False) -> str:
 
 
 def format_n(counts: Mapping[str, int]) -> str:
-    """Write how much data stands behind a number: ``2,800 (7 persona × 20 question)``; empty when not known."""
-    levels = " × ".join(f"{format_count(n)} {dim}" for dim, n in counts.items() if dim != "observations")
+    """Write how much data stands behind a number: ``2,800 (7 personas × 20 questions)``; empty when not known."""
+    levels = " × ".join(count_noun(n, dim) for dim, n in counts.items() if dim != "observations")
     if "observations" not in counts:
         return levels
     total = format_count(counts["observations"])
+    if len(counts) == 2 and len(set(counts.values())) == 1:
+        return levels
     return f"{total} ({levels})" if levels else total
 
 
 def count_noun(count: int, noun: str, plural: str = "") -> str:
     """Write a count with its noun in the right number: ``1 gate``, ``2 gates``."""
-    return f"{format_count(count)} {noun if count == 1 else plural or noun + 's'}"
+    return f"{format_count(count)} {noun if count == 1 else plural or plural_of(noun)}"
+
+
+def plural_of(noun: str) -> str:
+    """Return a noun's plural: ``gates``, ``hypotheses``, ``entries``, ``corpuses``."""
+    if noun.endswith("sis"):
+        return noun[:-2] + "es"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
 def _scaled(value: Numeric, unit: str) -> Numeric:

@@ -11,61 +11,20 @@ Nothing but the files of an artifact may influence a result; the manifest only s
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from harness.core.durable import is_full, no_space, replace_file, sync_file, sync_folder, write_file
+from harness.core.durable import full_error, is_full, replace_file, sync_file, sync_folder, write_file
 from harness.core.errors import JobError, PreregError
-from harness.core.ident import file_digest
 from harness.core.locks import OwnedLock, require_working_locks
-
-MANIFEST = "manifest.json"
-
-
-class Keyed(Protocol):
-    """What the store wants to know of a job."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def label(self) -> str: ...
-    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+from harness.core.manifest import MANIFEST, Keyed, Manifest, describe, verify
 
 
-class StoredFile(BaseModel):
-    """Digest and size of one file of an artifact."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    sha256: str
-    bytes: int
-
-
-class Manifest(BaseModel):
-    """What an artifact is, and how it came about. ``made`` (times, host, versions) decides nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    key: str
-    kind: str
-    label: str
-    job: dict[str, Any]
-    files: dict[str, StoredFile]
-    made: dict[str, Any]
-
-    def to_bytes(self) -> bytes:
-        """Return the one way to write this manifest, so that any changed byte shows."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, indent=1).encode() + b"\n"
-
-
-class Damaged(JobError):
+class DamagedError(JobError):
     """An artifact is not what was stored; it has been put into quarantine and can be made again."""
 
     def __init__(self, key: str, message: str) -> None:
@@ -73,7 +32,7 @@ class Damaged(JobError):
         super().__init__(message)
 
 
-class Missing(JobError):
+class MissingError(JobError):
     """An artifact is not in the store."""
 
 
@@ -101,24 +60,24 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Say whether the artifact is stored (one look at the disk, no digests)."""
-        return os.path.exists(self.path(key) / MANIFEST)
+        return (self.path(key) / MANIFEST).exists()
 
     def open(self, key: str) -> Path:
         """Return the artifact's folder after its digests were verified (once per process).
 
         Raises:
-            Missing: not stored.
-            Damaged: stored, but not as it was; it is in quarantine now and :meth:`has` says no.
+            MissingError: not stored.
+            DamagedError: stored, but not as it was; it is in quarantine now and :meth:`has` says no.
         """
         self.manifest(key)
         return self.path(key)
 
     def manifest(self, key: str) -> Manifest:
         """Return the verified manifest; raises as :meth:`open`."""
+        if not self.has(key):
+            raise MissingError(f"artifact {key[:12]} is not in the store {self.root}")
         if key not in self._verified:
-            if not self.has(key):
-                raise Missing(f"artifact {key[:12]} is not in the store {self.root}")
-            manifest, fault = _verify(self.path(key), key)
+            manifest, fault = verify(self.path(key), key)
             if manifest is None:
                 raise self._quarantine(key, fault)
             self._verified[key] = manifest
@@ -163,18 +122,18 @@ class Store:
         try:
             draft.mkdir()
         except OSError as error:
-            raise no_space(self.root) if is_full(error) else error from error
+            raise full_error(self.root) if is_full(error) else error from error
         return draft
 
     def commit(self, job: Keyed, draft: Path, made: Mapping[str, Any]) -> Path:
         """Store a filled folder durably under the job's key and return where it lies.
 
         Raises:
-            NoSpace: the disk is full; the draft is gone and nothing else changed.
+            FullError: the disk is full; the draft is gone and nothing else changed.
             JobError: the folder is empty or holds something other than plain files.
         """
         try:
-            manifest = _describe(job, draft, made)
+            manifest = describe(job, draft, made)
             for name in manifest.files:
                 sync_file(draft / name)
             write_file(draft / MANIFEST, manifest.to_bytes())
@@ -184,7 +143,7 @@ class Store:
         except BaseException as error:
             self.abandon(draft)
             if is_full(error):
-                raise no_space(self.root) from error
+                raise full_error(self.root) from error
             raise
         self._verified.pop(job.key, None)
         return self.path(job.key)
@@ -209,7 +168,7 @@ class Store:
             except BaseException as error:
                 self.abandon(draft)
                 if is_full(error):
-                    raise no_space(self.root) from error
+                    raise full_error(self.root) from error
                 raise
             return self.commit(job, draft, made or {})
 
@@ -231,22 +190,22 @@ class Store:
         if final.exists():
             # Only an artifact that lost its manifest can be here: the caller holds the lock and found none.
             self._quarantine(final.name, f"{MANIFEST} is missing")
-        os.rename(draft, final)
+        draft.rename(final)
         sync_folder(final.parent)
 
-    def _quarantine(self, key: str, fault: str) -> Damaged:
+    def _quarantine(self, key: str, fault: str) -> DamagedError:
         self._verified.pop(key, None)
         place = self.root / "quarantine" / f"{key}.{uuid.uuid4().hex[:8]}"
         place.parent.mkdir(exist_ok=True)
         try:
-            os.rename(self.path(key), place)
+            self.path(key).rename(place)
             replace_file(place.with_suffix(place.suffix + ".txt"), f"{fault}\n".encode(), sync=False)
         except FileNotFoundError:
             pass  # another process found it first
         except OSError as error:
             if not is_full(error):
                 raise
-        return Damaged(key, f"artifact {key[:12]} is damaged: {fault}; it was moved to {place} and is made again")
+        return DamagedError(key, f"artifact {key[:12]} is damaged: {fault}; it was moved to {place} and is made again")
 
     # --- runs ------------------------------------------------------------------------------------
 
@@ -255,6 +214,10 @@ class Store:
         folder = self.root / "failures" / run
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / f"{key}.json", json.dumps(asdict(Failure(label, text))).encode(), sync=False)
+
+    def failed(self, run: str) -> set[str]:
+        """Return the keys of all jobs that failed in a run."""
+        return {path.stem for path in (self.root / "failures" / run).glob("*.json")}
 
     def failure(self, run: str, key: str) -> Failure | None:
         """Return why a job failed in this run, or None."""
@@ -270,39 +233,3 @@ class Store:
     def progress(self, run: str) -> Path:
         """Return the folder in which this run's jobs say how far they are."""
         return self.root / "progress" / run
-
-
-def _describe(job: Keyed, draft: Path, made: Mapping[str, Any]) -> Manifest:
-    files: dict[str, StoredFile] = {}
-    for path in sorted(draft.rglob("*")):
-        name = path.relative_to(draft).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()) or name == MANIFEST:
-            raise JobError(f"job '{job.label}' wrote {name}, which cannot be stored; write plain files")
-        if path.is_file():
-            files[name] = StoredFile(sha256=file_digest(path), bytes=path.stat().st_size)
-    if not files:
-        raise JobError(f"job '{job.label}' wrote no files")
-    return Manifest(
-        key=job.key, kind=job.kind, label=job.label, job=job.model_dump(mode="json"), files=files, made=dict(made)
-    )
-
-
-def _verify(folder: Path, key: str) -> tuple[Manifest | None, str]:
-    """Return the manifest, or None and what is wrong with the artifact."""
-    raw = (folder / MANIFEST).read_bytes()
-    try:
-        manifest = Manifest.model_validate_json(raw)
-    except ValidationError:
-        return None, f"{MANIFEST} cannot be read"
-    if manifest.to_bytes() != raw or manifest.key != key:
-        return None, f"{MANIFEST} was changed"
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} - {MANIFEST}
-    if odd := sorted(found ^ set(manifest.files)):
-        return None, f"{odd[0]} is {'missing' if odd[0] in manifest.files else 'not in the manifest'}"
-    for name, file in manifest.files.items():
-        size = (folder / name).stat().st_size
-        if size != file.bytes:
-            return None, f"{name} has {size} bytes instead of {file.bytes}"
-        if file_digest(folder / name) != file.sha256:
-            return None, f"{name} has another digest than when it was stored"
-    return manifest, ""

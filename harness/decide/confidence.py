@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.check.walk import nodes
 from harness.contracts.bound import BoundMeasure, Dim
 from harness.contracts.records import Confidence, ConfidenceWord, Finding
 from harness.contracts.trees import Call, Ci, Compare, Criterion, PValue, Value, expression_id
@@ -15,7 +16,7 @@ from harness.decide.compare import holds
 from harness.decide.court import Court
 from harness.decide.judge import leaves, values
 from harness.decide.sides import constant
-from harness.decide.subtrees import at_level, refs, walk
+from harness.decide.subtrees import at_level, refs
 
 Cap = tuple[ConfidenceWord, str]
 _ORDER: tuple[ConfidenceWord, ...] = ("LOW", "MODERATE", "HIGH")
@@ -108,7 +109,7 @@ def _cell_measures(court: Court) -> list[BoundMeasure]:
         for _, criterion in deciding(court)
         for leaf in leaves(criterion)
         for value in values(leaf)
-        if isinstance(leaf, Ci) or any(isinstance(node, PValue) for node in walk(value))
+        if isinstance(leaf, Ci) or any(isinstance(node, PValue) for node in nodes(value))
         for ref in refs(value)
     }
     return [m for m in court.bound.measures if m.name in read and m.inference is not None and m.inference.cells]

@@ -1,5 +1,7 @@
-"""What a child runs for an estimate and for the verdict: stored like any artifact, so that every process of a
-run, and the report, read the same bytes."""
+"""What a child runs for an estimate and for the verdict.
+
+Both are stored like any artifact, so that every process of a run, and the report, read the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -43,3 +45,15 @@ def run_replay(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progre
 
     result = replay(Bound.model_validate(job.params["bound"]), progress)
     (out / "replay.json").write_bytes(canonical(result.model_dump(mode="json")))
+
+
+def run_null(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    """Judge one arm against itself (rehearsals)."""
+    from harness.decide.null import judge_null
+
+    tables = {
+        name: [(entry["at"], inputs[entry["role"]]) for entry in entries]
+        for name, entries in job.params["tables"].items()
+    }
+    result = judge_null(Bound.model_validate(job.params["bound"]), tables, job.params["arm"])
+    (out / "null.json").write_bytes(canonical(result.model_dump(mode="json")))

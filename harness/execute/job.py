@@ -38,9 +38,7 @@ def run_stage(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progres
     kind().run(kind.Params.model_validate(job.params["params"]), context(job, inputs, out, progress, kind.needs))
 
 
-def context(
-    job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress, needs: Sequence[Port]
-) -> Context:
+def context(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress, needs: Sequence[Port]) -> Context:
     """Build what a stage or measure may use from its job."""
     ports = {name: getattr(importlib.import_module(PORT_CLASSES[name][0]), PORT_CLASSES[name][1])() for name in needs}
     return Context(

@@ -1,5 +1,7 @@
-"""What a child runs for a measurement: the kind reads an arm (or a recorded table is read), the table is
-checked against what was planned, and written."""
+"""What a child runs for a measurement.
+
+The kind reads an arm (or a recorded table is read), the table is checked against what was planned, and written.
+"""
 
 from __future__ import annotations
 

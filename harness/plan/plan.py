@@ -21,6 +21,9 @@ from harness.core.ident import digest, file_digest
 
 Device = Literal["cpu", "cuda"]
 
+SECOND_SAMPLE = 1_000_000
+"""Added to an eval's seed for the null's second sample."""
+
 
 class Has(Protocol):
     """The one thing that planning asks of a store."""
@@ -45,7 +48,13 @@ class Plan:
     estimates: Mapping[str, str]
     verdict: str
     replay: str | None = None
+    null: str | None = None
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Keys of what a whole run ends with: the verdict, and a rehearsal's replay and null."""
+        return tuple(key for key in (self.verdict, self.replay, self.null) if key)
 
     def missing(self, store: Has, keys: Iterable[str] | None = None) -> tuple[Job, ...]:
         """Return the jobs that would have to run for ``keys`` (default: for the verdict), in order.
@@ -53,7 +62,7 @@ class Plan:
         A stored artifact needs none of its inputs.
         """
         wanted: set[str] = set()
-        stack = list(keys) if keys is not None else [self.verdict, *([self.replay] if self.replay else [])]
+        stack = list(keys) if keys is not None else list(self.goals)
         while stack:
             key = stack.pop()
             if key in wanted or store.has(key):
@@ -110,20 +119,28 @@ class _Planner:
             estimates=estimates,
             verdict=verdict,
             replay=self._replay() if self.bound.rehearsal else None,
+            null=self._null(tables) if self.bound.rehearsal else None,
         )
 
     def _job(self, node: Node) -> str:
         lane = node.lane
         return self._add(
-            label=node.label, kind=node.kind, version=versions.JOBS.get(node.kind, node.version), params=node.params,
+            label=node.label,
+            kind=node.kind,
+            version=versions.JOBS.get(node.kind, node.version),
+            params=node.params,
             inputs={role: self.keys[source] for role, source in node.inputs.items()},
             files={role: _digested(ref) for role, ref in node.files.items()},
-            seed=node.seed, engine=_engine(node, self.device) if lane == "model" else {}, lane=lane,
+            seed=node.seed,
+            engine=_engine(node, self.device) if lane == "model" else {},
+            lane=lane,
             device=self.device if lane == "model" else "cpu",
         )
 
     def _estimate(
-        self, expression: Expression, measures: Mapping[str, BoundMeasure],
+        self,
+        expression: Expression,
+        measures: Mapping[str, BoundMeasure],
         tables: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]],
     ) -> str:
         inputs: dict[str, str] = {}
@@ -137,19 +154,49 @@ class _Planner:
         used = {name: _stripped(measures[name]) for name in placed}
         params = {"expression": expression.model_dump(mode="json"), "measures": used, "tables": placed}
         return self._add(
-            label=f"estimate[{expression.name}]", kind="estimate", version=versions.JOBS["estimate"], params=params,
+            label=f"estimate[{expression.name}]",
+            kind="estimate",
+            version=versions.JOBS["estimate"],
+            params=params,
             inputs=inputs,
         )
 
     def _verdict(self, estimates: Mapping[str, str]) -> str:
         return self._add(
-            label="verdict", kind="verdict", version=versions.JOBS["verdict"],
-            params={"bound": self._registration()}, inputs=dict(estimates),
+            label="verdict",
+            kind="verdict",
+            version=versions.JOBS["verdict"],
+            params={"bound": self._registration()},
+            inputs=dict(estimates),
         )
 
     def _replay(self) -> str:
         params = {"bound": self._registration()}
         return self._add(label="replay", kind="replay", version=versions.JOBS["replay"], params=params)
+
+    def _null(self, tables: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]]) -> str | None:
+        """One arm in the place of all: its tables for itself, a second sample of it for every other arm."""
+        if not self.bound.arms or any(measure.family == "missing" for measure in self.bound.measures):
+            return None
+        inputs: dict[str, str] = {}
+        placed: dict[str, list[dict[str, Any]]] = {}
+        for measure in self.bound.measures:
+            arms = measure.levels.get("arm", ())
+            for key, at in tables[measure.name]:
+                for arm in arms if at.get("arm") == arms[0] else ():
+                    role = f"{measure.name}/{len(placed.setdefault(measure.name, []))}"
+                    inputs[role] = key if arm == arms[0] else self._again(key)
+                    placed[measure.name].append({"role": role, "at": {**at, "arm": arm}})
+        params = {"bound": self._registration(), "tables": placed, "arm": self.bound.arms[0].name}
+        return self._add(label="null", kind="null", version=versions.JOBS["null"], params=params, inputs=inputs)
+
+    def _again(self, key: str) -> str:
+        """The same eval with other sampling seeds; a probe has nothing to draw and is read as it is."""
+        job = self.jobs[key]
+        if not job.kind.startswith("eval/"):
+            return key
+        fields = job.model_dump(exclude={"key", "label", "seed", "files"})
+        return self._add(**fields, label=f"{job.label} again", seed=job.seed + SECOND_SAMPLE, files=job.files)
 
     def _registration(self) -> dict[str, Any]:
         """The bound prereg without paths, which decide nothing."""

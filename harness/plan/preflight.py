@@ -75,7 +75,8 @@ def _data_file(source: DataSource, where: Where) -> Iterator[Problem]:
     if not path.is_file():
         digests = " and ".join(f"{name} {value}" for name, value in pinned) or "no digest declared"
         yield Problem(
-            where, f"the data file '{source.path}' is absent",
+            where,
+            f"the data file '{source.path}' is absent",
             f"a JSON-lines file in '{source.format}' format with {digests}",
             "this file is not distributed with the harness; put it at that path",
         )
@@ -84,7 +85,9 @@ def _data_file(source: DataSource, where: Where) -> Iterator[Problem]:
         found = file_digest(path, name)
         if found != value:
             yield Problem(
-                where, f"'{source.path}' has {name} {found}", f"{name} {value}",
+                where,
+                f"'{source.path}' has {name} {found}",
+                f"{name} {value}",
                 "these are not the registered data; restore the file or amend the preregistration",
             )
 
@@ -97,11 +100,15 @@ def _models(bound: Bound, jobs: Sequence[Job]) -> Iterator[Problem]:
         if not model.hf or model.hf not in wanted:
             continue
         if model.revision in ("", "PENDING"):
-            yield Problem(where, f"the revision of {model.hf} is not pinned", "a commit hash", "write revision: <commit>")
+            yield Problem(
+                where, f"the revision of {model.hf} is not pinned", "a commit hash", "write revision: <commit>"
+            )
         elif offline and not _cached(model):
             yield Problem(
-                where, f"model {model.hf} at {model.revision} is not in the local cache and HF_HUB_OFFLINE is set",
-                "a complete snapshot", f"run: hf download {model.hf} --revision {model.revision}",
+                where,
+                f"model {model.hf} at {model.revision} is not in the local cache and HF_HUB_OFFLINE is set",
+                "a complete snapshot",
+                f"run: hf download {model.hf} --revision {model.revision}",
             )
 
 
@@ -121,6 +128,8 @@ def _disk(jobs: Sequence[Job], store: Path) -> Iterator[Problem]:
     free = shutil.disk_usage(folder).free
     if free < needed:
         yield Problem(
-            Where(), f"the store at '{store}' has {free / GIB:.1f} GiB free", f"at least {needed / GIB:.1f} GiB",
+            Where(),
+            f"the store at '{store}' has {free / GIB:.1f} GiB free",
+            f"at least {needed / GIB:.1f} GiB",
             "free some space or give another folder with --store",
         )

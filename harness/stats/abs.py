@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+
 import numpy as np
 
-from harness.stats.registry import FUNCTIONS, FloatArray, Function
+from harness.stats.arrays import FloatArray
+from harness.stats.registry import FUNCTIONS, Function
 
 
 def absolute(x: FloatArray) -> FloatArray:
@@ -12,4 +16,9 @@ def absolute(x: FloatArray) -> FloatArray:
     return np.abs(x)
 
 
-FUNCTIONS.register("abs")(Function(absolute, reduces=False))
+def exact_absolute(values: Sequence[Fraction]) -> list[Fraction]:
+    """Return absolute values of fractions, exactly."""
+    return [abs(value) for value in values]
+
+
+FUNCTIONS.register("abs")(Function(absolute, reduces=False, exact=exact_absolute))

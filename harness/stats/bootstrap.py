@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.stats.registry import FloatArray
-
-IntArray = NDArray[np.int64]
+from harness.stats.arrays import FloatArray, IntArray
 
 
 def draw(rng: np.random.Generator, n: int, draws: int) -> IntArray:

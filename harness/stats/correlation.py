@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from harness.stats.registry import FloatArray
+from harness.stats.arrays import FloatArray
 
 Kind = Literal["pearson", "spearman"]
 
@@ -23,8 +23,10 @@ def t_statistic(r: FloatArray, n: int) -> FloatArray:
 
 
 def z_error(r: FloatArray, n: int, kind: Kind) -> FloatArray:
-    """Return the standard error of atanh r: 1/sqrt(n - 3) for Pearson (Fisher 1921), sqrt((1 + r^2/2)/(n - 3))
-    for Spearman (Bonett & Wright 2000). NaN for n < 4."""
+    """Return the standard error of atanh r, NaN for n < 4.
+
+    1/sqrt(n - 3) for Pearson (Fisher 1921), sqrt((1 + r^2/2)/(n - 3)) for Spearman (Bonett & Wright 2000).
+    """
     if n < 4:
         return np.full(np.shape(r), np.nan)
     spread = 1.0 + (r * r / 2 if kind == "spearman" else np.zeros_like(r))
@@ -48,7 +50,7 @@ def tail(r: FloatArray, n: int, against: FloatArray, kind: Kind) -> FloatArray:
     if n < 3:
         return np.full(np.shape(r), np.nan)
     by_t = special.stdtr(n - 2, -t_statistic(r, n))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         by_z = special.ndtr(-(np.arctanh(r) - np.arctanh(against)) / z_error(r, n, kind))
     result: FloatArray = np.where(against == 0, by_t, by_z)
     return result

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.stats.registry import FUNCTIONS, FloatArray, Function
+from harness.stats.arrays import FloatArray
+from harness.stats.registry import FUNCTIONS, Function
 
 
 def entropy(x: FloatArray) -> FloatArray:

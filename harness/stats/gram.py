@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.stats.registry import FloatArray
+from harness.stats.arrays import FloatArray
 
 
 def centroid_cosine(dot: FloatArray, own: FloatArray, ref: FloatArray, weights: FloatArray) -> FloatArray:
@@ -30,16 +30,12 @@ def cross_question(dot: FloatArray, own: FloatArray, ref: FloatArray, weights: F
     return _cosine(dot, own, ref, weights, different=True)
 
 
-def cosine(
-    dot: FloatArray, own: FloatArray, ref: FloatArray, weights: FloatArray, *, cross_only: bool
-) -> FloatArray:
+def cosine(dot: FloatArray, own: FloatArray, ref: FloatArray, weights: FloatArray, *, cross_only: bool) -> FloatArray:
     """Return :func:`cross_question` or :func:`centroid_cosine`, as the column declares."""
     return _cosine(dot, own, ref, weights, different=cross_only)
 
 
-def _cosine(
-    dot: FloatArray, own: FloatArray, ref: FloatArray, weights: FloatArray, *, different: bool
-) -> FloatArray:
+def _cosine(dot: FloatArray, own: FloatArray, ref: FloatArray, weights: FloatArray, *, different: bool) -> FloatArray:
     b, questions = weights.shape
     pairs = weights[:, :, None] * weights[:, None, :]  # [b, Q, Q]
     if different:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.stats.registry import FloatArray
+from harness.stats.arrays import FloatArray
 
 
 def pseudo_values(estimate: FloatArray, left_out: FloatArray) -> FloatArray:
@@ -16,7 +16,8 @@ def pseudo_values(estimate: FloatArray, left_out: FloatArray) -> FloatArray:
     Source: Quenouille 1956, Tukey 1958.
     """
     n = left_out.shape[0]
-    return n * estimate - (n - 1) * left_out
+    values: FloatArray = n * estimate - (n - 1) * left_out
+    return values
 
 
 def standard_error(groups: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
@@ -33,6 +34,8 @@ def standard_error(groups: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray
 
 def combine(variances: FloatArray, dfs: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return SE and Welch-Satterthwaite df of a sum of independent parts: ``[g, c], [g, c] -> [c], [c]``."""
+    if len(variances) == 1:
+        return np.sqrt(variances[0]), np.asarray(dfs[0], dtype=np.float64)
     total = variances.sum(axis=0)
     scale = (variances**2 / dfs).sum(axis=0)
     df = np.divide(total**2, scale, out=dfs.sum(axis=0), where=scale > 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.stats.registry import FUNCTIONS, FloatArray, Function
+from harness.stats.arrays import FloatArray
+from harness.stats.registry import FUNCTIONS, Function
 
 NO_INTERVAL = "the interval and the p-value of a min or max are not defined"
 

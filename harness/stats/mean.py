@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from harness.stats.registry import FUNCTIONS, Function, FloatArray
+from harness.stats.arrays import FloatArray
+from harness.stats.registry import FUNCTIONS, Function
 
 
 def mean(x: FloatArray) -> FloatArray:

@@ -6,7 +6,8 @@ from statistics import median as exact_median
 
 import numpy as np
 
-from harness.stats.registry import FUNCTIONS, FloatArray, Function
+from harness.stats.arrays import FloatArray
+from harness.stats.registry import FUNCTIONS, Function
 
 
 def median(x: FloatArray) -> FloatArray:

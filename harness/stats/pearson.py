@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.stats.registry import FUNCTIONS, FloatArray, Function
+from harness.stats.arrays import FloatArray
+from harness.stats.registry import FUNCTIONS, Function
 
 
 def pearson(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -20,7 +21,8 @@ def pearson(x: FloatArray, y: FloatArray) -> FloatArray:
     varies = (np.ptp(x, axis=-1) > 0) & (np.ptp(y, axis=-1) > 0)
     scale = np.sqrt((dx * dx).sum(axis=-1)) * np.sqrt((dy * dy).sum(axis=-1))
     r = np.divide((dx * dy).sum(axis=-1), scale, out=np.full(scale.shape, np.nan), where=varies & (scale > 0))
-    return np.clip(r, -1.0, 1.0)
+    result: FloatArray = np.clip(r, -1.0, 1.0)
+    return result
 
 
 FUNCTIONS.register("pearson")(Function(pearson, arity=2))

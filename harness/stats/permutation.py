@@ -6,12 +6,10 @@ import math
 from itertools import permutations, product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from harness.stats.registry import FloatArray
+from harness.stats.arrays import FloatArray, IntArray
 
-IntArray = NDArray[np.int64]
 ENUMERATE_UP_TO = 50_000
 """Arrangements up to which all are enumerated and the p-value is exact (8! = 40,320)."""
 

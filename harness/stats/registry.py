@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.registry import Registry
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
+    from harness.stats.arrays import FloatArray
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.stats.registry import FloatArray
+from harness.stats.arrays import FloatArray
 
-EXACT_UP_TO = 16
+EXACT_UP_TO = 20
 """Units for which all 2^n sign patterns are enumerated; above it they are drawn."""
 
 
@@ -16,12 +16,13 @@ def subset_sums(d: FloatArray, rng: np.random.Generator, draws: int) -> tuple[Fl
     Flipping the signs of a subset's deviations from c lowers the mean by 2/n * (sum - size * c), so subsets
     carry everything that the test needs for every null c at once.
     """
-    n = d.shape[0]
-    if n <= EXACT_UP_TO:
-        members = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(np.float64)
-    else:
-        members = rng.integers(0, 2, size=(draws, n)).astype(np.float64)
-    return members @ d, members.sum(axis=1), n <= EXACT_UP_TO
+    if d.shape[0] > EXACT_UP_TO:
+        members = rng.integers(0, 2, size=(draws, d.shape[0])).astype(np.float64)
+        return members @ d, members.sum(axis=1), False
+    sums, sizes = np.zeros(1), np.zeros(1)
+    for value in d:
+        sums, sizes = np.concatenate([sums, sums + value]), np.concatenate([sizes, sizes + 1])
+    return sums, sizes, True
 
 
 def tail(sums: FloatArray, sizes: FloatArray, exact: bool, against: float) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
-from harness.stats.registry import FUNCTIONS, FloatArray, Function
+from harness.stats.arrays import FloatArray
+from harness.stats.registry import FUNCTIONS, Function
 
 
 def successive(x: FloatArray) -> FloatArray:
@@ -17,9 +19,7 @@ def successive(x: FloatArray) -> FloatArray:
 
 def exact_successive(values: Sequence[Fraction]) -> list[Fraction]:
     """Return the differences of neighbouring fractions, exactly."""
-    return [after - before for before, after in zip(values, values[1:], strict=False)]
+    return [after - before for before, after in pairwise(values)]
 
 
-FUNCTIONS.register("successive")(
-    Function(successive, neighbours=True, exact=exact_successive, linear=True)
-)
+FUNCTIONS.register("successive")(Function(successive, neighbours=True, exact=exact_successive, linear=True))

@@ -1,0 +1,1 @@
+"""Evals: measures of completions. One file per kind."""

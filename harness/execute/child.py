@@ -1,0 +1,190 @@
+"""What a job's child process does: take its locks, check its inputs, run the job, store what it made.
+
+Started by the zygote (forked) or as ``python -m harness.execute.child`` (spawned: a JSON request on standard
+input, which stays open as the line to the parent). No heavy import here: a child that finds its lock taken
+must cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.contracts.records import Job
+from harness.core.durable import full_error, is_full
+from harness.core.errors import JobError, PreregError
+from harness.core.locks import OwnedLock
+from harness.core.store import DamagedError, MissingError, Store
+from harness.execute.progress import FileProgress
+
+ENTRY = "harness.compose:run_job"
+"""What a child calls with ``(job, inputs, out, progress)``: the composition root knows every kind."""
+
+DONE, FAILED, FULL, LOCKED, NO_SLOT, NO_INPUT = 0, 1, 74, 75, 76, 77
+"""Exit statuses: stored; failed, with a marker; disk full; and three that mean "try again"."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a child is asked to do. ``lease`` is the lock file of the slot ``device``:``slot``."""
+
+    job: dict[str, Any]
+    store: str
+    run: str
+    entry: str
+    device: str
+    slot: str
+    lease: str
+
+    @property
+    def key(self) -> str:
+        """The job's key."""
+        return str(self.job["key"])
+
+    @property
+    def log(self) -> Path:
+        """The file that takes the child's output."""
+        return Store(self.store).log(self.run, self.key)
+
+
+def serve(request: Request, lifeline: int) -> int:
+    """Run one request and return the exit status. ``lifeline`` reads end-of-file when the parent is dead."""
+    parent = os.getppid()
+    threading.Thread(target=_watch, args=(lifeline, parent), name="lifeline", daemon=True).start()
+    store = Store(request.store)
+    job = Job.model_validate(request.job)
+    lock = store.lock(job.key, job.label)
+    lease = OwnedLock(Path(request.lease), job.label)
+    try:
+        if not lock.acquire():
+            return LOCKED
+        if store.has(job.key):
+            return DONE
+        if not lease.acquire():
+            return NO_SLOT
+        if request.device == "cuda":
+            os.environ["CUDA_VISIBLE_DEVICES"] = request.slot
+        return _make(job, store, request)
+    except OSError as error:
+        traceback.print_exc()
+        if is_full(error):
+            return FULL
+        store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
+        return FAILED
+    finally:
+        lease.release()
+        lock.release()
+
+
+def _make(job: Job, store: Store, request: Request) -> int:
+    try:
+        inputs = {role: store.open(key) for role, key in job.inputs.items()}
+    except (DamagedError, MissingError) as error:
+        print(error, file=sys.stderr)
+        return NO_INPUT
+    device = f"{request.device}:{request.slot}"
+    progress = FileProgress(store.progress(request.run), job.key, job.label, device)
+    wall = time.monotonic()
+    draft: Path | None = None
+    try:
+        draft = store.begin(job.key)
+        load_entry(request.entry)(job, inputs, draft, progress)
+        store.commit(job, draft, {**describe_process(), "wall_s": round(time.monotonic() - wall, 3), "device": device})
+    except BaseException as error:
+        traceback.print_exc()
+        if draft is not None:
+            store.abandon(draft)
+        if is_full(error):
+            print(full_error(store.root), file=sys.stderr)
+            return FULL
+        store.fail(request.run, job.key, explain(error), job.label)
+        return FAILED
+    finally:
+        progress.close()
+    return DONE
+
+
+def explain(error: BaseException) -> str:
+    """Return an exception in one line or, for our own errors, in their own words."""
+    if isinstance(error, JobError | PreregError):
+        return str(error)
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def load_entry(name: str) -> Callable[..., None]:
+    """Return the function that ``module:function`` names."""
+    module, _, function = name.partition(":")
+    found: Callable[..., None] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def describe_process() -> dict[str, Any]:
+    """Return what this process is and has used: for the manifest, never for a result."""
+    cpu, memory = 0.0, 0.0
+    if sys.platform != "win32":
+        import resource
+
+        own, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = own.ru_utime + own.ru_stime + waited.ru_utime + waited.ru_stime
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        memory = max(own.ru_maxrss, waited.ru_maxrss) / unit
+    names = ("torch", "transformers", "peft", "vllm", "numpy", "scipy", "pyarrow")
+    loaded = {name: str(getattr(sys.modules[name], "__version__", "")) for name in names if name in sys.modules}
+    return {
+        "cpu_s": round(cpu, 3),
+        "max_rss_mb": round(memory, 1),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "python": platform.python_version(),
+        "versions": loaded,
+        "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _watch(lifeline: int, parent: int) -> None:
+    """End this process and its own children when the parent is gone."""
+    if sys.platform == "win32":
+        while os.read(lifeline, 1):
+            pass
+        os._exit(1)
+    import select
+
+    poll = select.poll()
+    poll.register(lifeline, select.POLLIN | select.POLLHUP)
+    while os.getppid() == parent:
+        if poll.poll(1000) and not os.read(lifeline, 1):
+            break
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def main() -> int:
+    """Serve the one request that standard input holds."""
+    line = b""
+    while not line.endswith(b"\n"):
+        part = os.read(0, 1 << 16)  # the parent sends one line and then nothing
+        if not part:
+            return FAILED
+        line += part
+    return serve(Request(**json.loads(line)), lifeline=0)
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,214 @@
+"""The children of one executor: lanes that start them, slots that bound them, and what became of each."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from harness.contracts.records import Job
+from harness.core.errors import JobError
+from harness.core.locks import Holder, OwnedLock
+from harness.core.store import Store
+from harness.execute.child import ENTRY, Request
+from harness.execute.devices import Device, Slot, cores, cpu_slots, gpu_slots, visible_gpus
+from harness.execute.lanes import ForkLane, Lane, SpawnLane, can_fork, child_environment
+from harness.execute.zygote import PRELOAD
+
+DEATHS = 3
+"""So many times in a row may a zygote die before that is an error."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How children run.
+
+    ``entry`` names the function that a child calls with ``(job, inputs, out, progress)``. ``cores`` and
+    ``gpus`` bound what runs at once; None means what this process may use. ``env`` adds to the children's
+    environment, ``preload`` replaces what a lane's zygote imports, ``fork`` False spawns every child.
+    """
+
+    entry: str = ENTRY
+    cores: int | None = None
+    gpus: Sequence[str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    preload: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fork: bool = True
+
+
+@dataclass(frozen=True)
+class Change:
+    """News of a child, or of a lane (``job`` None). ``status`` is as in ``LaneEvent``; ``seconds`` its age."""
+
+    what: Literal["started", "ended", "note"]
+    job: Job | None = None
+    status: int = 0
+    seconds: float = 0.0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class _Task:
+    job: Job
+    lane: str
+    slot: Slot
+    began: float
+
+
+class Pool:
+    """Starts a child per job, never more than there are slots, and cleans up after it."""
+
+    def __init__(self, store: Store, run_id: str, options: Options) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.options = options
+        gpus = visible_gpus() if options.gpus is None else options.gpus
+        self._slots = cpu_slots(store.root, options.cores or cores()) + gpu_slots(gpus)
+        self._lanes: dict[str, Lane] = {}
+        self._tasks: dict[int, _Task] = {}
+        self._numbers = itertools.count(1)
+        self._deaths: Counter[str] = Counter()
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the jobs that have a child now."""
+        return {task.job.key for task in self._tasks.values()}
+
+    def ready(self, job: Job) -> bool:
+        """Say whether a child for this job can be had at once; the first time, begin to make that so."""
+        name = lane_name(job)
+        if name not in self._lanes:
+            self._lanes[name] = self._open_lane(name, fork=self.options.fork and can_fork() and name != "cuda")
+        return self._lanes[name].ready()
+
+    def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
+        """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours)."""
+        device: Device = "cuda" if lane_name(job) == "cuda" else "cpu"
+        mine = {task.slot for task in self._tasks.values()}
+        holder: Holder | None = None
+        for slot in self._slots:
+            if slot.device == device and slot not in mine:
+                holder = OwnedLock(slot.lock).holder()
+                if holder is None:
+                    return slot, None
+        return None, holder
+
+    def start(self, job: Job, slot: Slot) -> None:
+        """Start a child, which will take the job's lock and the slot's, or end with a status that says no."""
+        number = next(self._numbers)
+        name = lane_name(job)
+        self._tasks[number] = _Task(job, name, slot, time.monotonic())
+        request = Request(
+            job=job.model_dump(mode="json"),
+            store=str(self.store.root),
+            run=self.run_id,
+            entry=self.options.entry,
+            device=slot.device,
+            slot=slot.id,
+            lease=str(slot.lock),
+        )
+        self._lanes[name].start(number, request)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for news, but not longer than this."""
+        ends = [end for lane in self._lanes.values() if (end := lane.fileno()) is not None]
+        if any(self._lanes[task.lane].fileno() is None for task in self._tasks.values()):
+            seconds = min(seconds, 0.05)
+        if ends and os.name == "posix":
+            select.select(ends, [], [], seconds)
+        else:
+            time.sleep(seconds)
+
+    def news(self) -> list[Change]:
+        """Return what happened to children since the last call.
+
+        Raises:
+            JobError: a zygote has died several times in a row.
+        """
+        changes: list[Change] = []
+        for name, lane in list(self._lanes.items()):
+            for event in lane.news():
+                match event.what:
+                    case "ready" if lane.threads > 1:
+                        lane.close()
+                        self._lanes[name] = self._open_lane(name, fork=False)
+                        changes.append(Change("note", text=f"{name} jobs are spawned: {lane.threads} threads to fork"))
+                    case "started":
+                        changes.append(Change("started", self._tasks[event.id].job))
+                    case "ended":
+                        self._deaths[name] = 0
+                        task = self._forget(event.id)
+                        changes.append(Change("ended", task.job, event.status, time.monotonic() - task.began))
+                    case "died":
+                        changes.append(self._bury(name))
+        return changes
+
+    def close(self, grace: float) -> None:
+        """End every child: ask, wait up to ``grace`` seconds, then kill; end the lanes."""
+        for number, task in self._tasks.items():
+            self._lanes[task.lane].kill(number, signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while self._tasks and time.monotonic() < deadline:
+            self.wait(0.05)
+            try:
+                self.news()
+            except JobError:
+                break
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
+        for number in list(self._tasks):
+            self._forget(number)
+
+    def _open_lane(self, name: str, *, fork: bool) -> Lane:
+        environment = child_environment(self.options.env, gpu=name == "cuda")
+        if not fork:
+            return SpawnLane(environment)
+        preload = (*self.options.preload.get(name, PRELOAD[name]), self.options.entry.partition(":")[0])
+        return ForkLane(name, preload, environment, self._zygote_log(name))
+
+    def _zygote_log(self, lane: str) -> Path:
+        return self.store.log(self.run_id, f"zygote-{lane}-{os.getpid()}")
+
+    def _bury(self, name: str) -> Change:
+        """A zygote is gone and its children with it: their jobs may be asked again, but not for ever."""
+        self._lanes.pop(name).close()
+        for number, task in list(self._tasks.items()):
+            if task.lane == name:
+                self._forget(number)
+        self._deaths[name] += 1
+        if self._deaths[name] >= DEATHS:
+            log = self._zygote_log(name)
+            tail = "\n".join(f"  {line}" for line in last_lines(log))
+            raise JobError(f"the process that starts {name} jobs died {DEATHS} times\nlog: {log}\n{tail}")
+        return Change("note", text=f"the process that starts {name} jobs died; starting another")
+
+    def _forget(self, number: int) -> _Task:
+        task = self._tasks.pop(number)
+        (self.store.progress(self.run_id) / f"{task.job.key}.json").unlink(missing_ok=True)
+        self.store.sweep(task.job.key)
+        return task
+
+
+def lane_name(job: Job) -> Literal["light", "model", "cuda"]:
+    """Return which kind of child a job wants: ``cuda`` is a model job on a GPU."""
+    if job.lane == "light":
+        return "light"
+    return "cuda" if job.device == "cuda" else "model"
+
+
+def last_lines(log: Path, count: int = 12) -> list[str]:
+    """Return the last lines of a log, none when there is no log."""
+    try:
+        with log.open("rb") as handle:
+            handle.seek(max(0, handle.seek(0, os.SEEK_END) - 16_384))
+            return handle.read().decode(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []

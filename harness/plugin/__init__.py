@@ -1,0 +1,1 @@
+"""The pytest plugin: collects preregistrations, obtains what they need and decides them."""

@@ -1,0 +1,63 @@
+"""The end of a run: what is stored decides what is told and written, whatever was selected or stopped."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.plugin import blocks
+
+if TYPE_CHECKING:
+    from harness.plugin.registrations import Registration
+    from harness.plugin.session import Session
+
+_MOST_MISSING = 5
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What is told of one prereg at the end, where its report is (None without one), and whether writing it failed."""
+
+    lines: tuple[str, ...]
+    report: Path | None = None
+    failed: bool = False
+
+
+def conclude(session: Session, registration: Registration) -> Conclusion:
+    """Write a prereg's report when its decision is stored; otherwise say what is missing."""
+    if registration.problems:
+        return Conclusion((f"{registration.shown}: cannot be read any more: {registration.problems[0]}",))
+    if not session.store.has(registration.plan.verdict):
+        return Conclusion(tuple(_unfinished(session, registration)))
+    decision = session.decision(registration)
+    lines = [blocks.headline(decision), *(f"  {line}" for line in blocks.details(decision))]
+    try:
+        report = _written(session, registration)
+    except Exception as error:  # the verdict stands without its report, and both have to be told
+        reason = textwrap.indent("".join(traceback.format_exception(error)), "    ").rstrip()
+        return Conclusion((*lines, "  ERROR: the report could not be written:", reason), failed=True)
+    return Conclusion((*lines, f"  report: {report}"), report)
+
+
+def _written(session: Session, registration: Registration) -> Path:
+    from harness.plugin.reporting import write_report
+
+    return write_report(session, registration)
+
+
+def _unfinished(session: Session, registration: Registration) -> Iterator[str]:
+    stamp = "REHEARSAL, " if registration.bound.rehearsal else ""
+    yield f"{registration.bound.id}: {stamp}no verdict yet, so there is no report"
+    jobs = registration.plan.missing(session.store, [registration.plan.verdict])
+    failures = [(job, session.store.failure(session.run_id, job.key)) for job in jobs]
+    for job, failure in failures:
+        if failure is not None:
+            yield f"  failed: {job.label}: {failure.text}"
+    waiting = [job.label for job, failure in failures if failure is None]
+    if waiting:
+        more = f" and {len(waiting) - _MOST_MISSING} more" if len(waiting) > _MOST_MISSING else ""
+        yield f"  missing: {', '.join(waiting[:_MOST_MISSING])}{more}"

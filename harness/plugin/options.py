@@ -1,0 +1,72 @@
+"""What the command line, the environment and the ini file ask of the plugin."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_ASKS_FOR_GPU = re.compile(r"(?<!not )\bgpu\b")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    ``gpu`` says that ``-m`` asks for GPU items, ``preview`` that nothing is to run (``--collect-only``), and
+    ``lenient`` that only errors fail the run (``--exit-on=errors``). ``data`` is where recorded tables lie when
+    not beside the prereg.
+    """
+
+    root: Path
+    store: Path
+    out: Path
+    data: Path | None = None
+    rehearse: bool = False
+    gpu: bool = False
+    lenient: bool = False
+    figures: bool = True
+    preview: bool = False
+
+
+def add(parser: pytest.Parser) -> None:
+    """Register the plugin's options and ini keys."""
+    group = parser.getgroup("prereg", "preregistrations")
+    group.addoption("--rehearse", action="store_true", help="run the whole prereg at toy scale on the embedded model")
+    group.addoption("--store", metavar="DIR", help="artifacts (else $PREREG_STORE, prereg_store, ROOT/.prereg)")
+    group.addoption("--prereg-data", metavar="DIR", help="folder of recorded tables (else $PREREG_DATA, prereg_data)")
+    group.addoption("--prereg-out", metavar="DIR", help="folder of reports (else prereg_out, ROOT/results)")
+    group.addoption(
+        "--exit-on", choices=("verdict", "errors"), default="verdict", help="what fails the run (default: verdict)"
+    )
+    group.addoption("--no-figures", action="store_true", help="write reports without figures")
+    for name, what in (("store", "artifacts"), ("data", "recorded tables"), ("out", "reports")):
+        parser.addini(f"prereg_{name}", f"folder of {what}, relative to the ini file", default="")
+
+
+def read(config: pytest.Config) -> Options:
+    """Read what was asked for; command line beats environment beats ini file."""
+    data = _folder(config, "prereg_data", "--prereg-data", "PREREG_DATA")
+    return Options(
+        root=config.rootpath,
+        store=_folder(config, "prereg_store", "--store", "PREREG_STORE") or config.rootpath / ".prereg",
+        out=_folder(config, "prereg_out", "--prereg-out") or config.rootpath / "results",
+        data=data,
+        rehearse=config.getoption("--rehearse"),
+        gpu=bool(_ASKS_FOR_GPU.search(config.getoption("-m", default="") or "")),
+        lenient=config.getoption("--exit-on") == "errors",
+        figures=not config.getoption("--no-figures"),
+        preview=bool(config.getoption("--collect-only", default=False)),
+    )
+
+
+def _folder(config: pytest.Config, ini: str, option: str, variable: str = "") -> Path | None:
+    given = config.getoption(option) or (os.environ.get(variable, "") if variable else "")
+    if given:
+        return (config.invocation_params.dir / Path(given).expanduser()).absolute()
+    written = str(config.getini(ini))
+    base = config.inipath.parent if config.inipath else config.rootpath
+    return (base / Path(written).expanduser()).absolute() if written else None

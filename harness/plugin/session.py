@@ -1,0 +1,186 @@
+"""The session: what the hooks delegate to. It knows files, items and the store, and little of pytest."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.errors import Problem
+from harness.plugin.cases import Case, Outcome, expressions, judge, judge_verdict, keys
+from harness.plugin.options import Options
+from harness.plugin.registrations import Registration, message, refusals, register
+
+if TYPE_CHECKING:
+    from harness.contracts.records import Decision, Estimate
+    from harness.core.store import Store
+    from harness.execute.executor import Event, Executor
+    from harness.plugin.conclusions import Conclusion
+
+
+class Session:
+    """One pytest process's view of the run.
+
+    Args:
+        options: what was asked for.
+        run_id: shared by all processes of the run; empty draws a new one when first needed.
+
+    ``on_event`` is told the executor's news.
+    """
+
+    on_event: Callable[[Event], None] | None = None
+
+    def __init__(self, options: Options, run_id: str = "") -> None:
+        self.options = options
+        self.registrations: dict[Path, Registration] = {}
+        self.refusal = ""
+        self.started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._run_id = run_id
+        self._store: Store | None = None
+        self._executor: Executor | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The id that every process of this run shares."""
+        if not self._run_id:
+            self._run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        return self._run_id
+
+    @property
+    def store(self) -> Store:
+        """The artifact store; nothing is written before the first job."""
+        if self._store is None:
+            from harness.core.store import Store
+
+            self._store = Store(self.options.store)
+        return self._store
+
+    # --- collection ---
+
+    def register(self, path: Path) -> Registration:
+        """Read a prereg file once; never raises."""
+        if path not in self.registrations:
+            self.registrations[path] = register(path, _shown(path), self.options)
+        return self.registrations[path]
+
+    def select(self, selected: Iterable[tuple[Path, Case]]) -> str:
+        """Take note of the items that are to run; return why they cannot, or an empty string."""
+        wanted: dict[Path, list[Case]] = {}
+        for path, case in selected:
+            wanted.setdefault(path, []).append(case)
+            self.registrations[path].asked.add(case.name)
+        if wanted:
+            problems = list(self._refusals(wanted))
+            self.refusal = message(problems) if problems else ""
+        return self.refusal
+
+    def faults(self) -> str:
+        """Return the message of the files that cannot be read, or an empty string."""
+        problems = [problem for each in self.registrations.values() for problem in each.problems]
+        return message(problems) if problems else ""
+
+    def _refusals(self, wanted: dict[Path, list[Case]]) -> Iterable[Problem]:
+        chosen = [self.registrations[path] for path in wanted]
+        needs: dict[Path, Sequence[str]] = {}
+        for each in chosen:
+            if not each.problems:
+                names = [key for case in wanted[each.path] for key in keys(case, each.bound, each.plan)]
+                needs[each.path] = tuple(dict.fromkeys(names))
+        return refusals(chosen, self.options, self.store, needs)
+
+    # --- items ---
+
+    def obtain(self, registration: Registration, case: Case) -> None:
+        """Make sure that everything an item reads is stored.
+
+        Raises:
+            JobError: a job that it needs failed.
+            PreregError: the store cannot be used.
+        """
+        wanted = keys(case, registration.bound, registration.plan)
+        if wanted:
+            self.executor.obtain(wanted)
+
+    def judge(self, registration: Registration, case: Case) -> Outcome:
+        """Judge an item on what is stored."""
+        lenient = self.options.lenient or registration.bound.rehearsal
+        if case.kind in ("check", "measure"):
+            return Outcome("PASSED")
+        if case.kind == "verdict":
+            decision = self.decision(registration)
+            found = self.estimates(registration, registration.plan.estimates)
+            return judge_verdict(registration.bound, decision, found, lenient)
+        from harness.decide.court import Court
+
+        court = Court(registration.bound, self.estimates(registration, expressions(case, registration.bound)))
+        return judge(case, court, lenient=lenient)
+
+    def estimates(self, registration: Registration, names: Iterable[str]) -> dict[str, Estimate]:
+        """Read stored estimates by expression id; those that are not stored are left out."""
+        from harness.contracts.records import Estimate
+
+        planned = registration.plan.estimates
+        wanted = {name: planned[name] for name in names if name in planned and self.store.has(planned[name])}
+        return {
+            name: Estimate.model_validate(self.store.read_json(key, "estimate.json")) for name, key in wanted.items()
+        }
+
+    def decision(self, registration: Registration) -> Decision:
+        """Read the stored decision."""
+        from harness.contracts.records import Decision
+
+        return Decision.model_validate(self.store.read_json(registration.plan.verdict, "decision.json"))
+
+    @property
+    def executor(self) -> Executor:
+        """What runs jobs: over the plans of every file of this process."""
+        if self._executor is None:
+            from harness.execute.executor import Executor
+
+            jobs = {
+                key: job for each in self.registrations.values() if each.found for key, job in each.plan.jobs.items()
+            }
+            self._executor = Executor(jobs, self.store, self.run_id, on_event=self.on_event)
+        return self._executor
+
+    # --- the end ---
+
+    def conclude(self, paths: Iterable[Path]) -> list[Conclusion]:
+        """Write the reports of these files from the store, and say what is there or missing."""
+        from harness.plugin.conclusions import conclude
+
+        return [conclude(self, self.register(path)) for path in paths]
+
+    def preview(self) -> list[str]:
+        """Say for every file what is stored and what would have to run."""
+        return [line for each in self.registrations.values() if each.asked for line in self._price(each)]
+
+    def _price(self, each: Registration) -> Iterator[str]:
+        if each.problems:
+            return
+        jobs = each.plan.missing(self.store)
+        models = [job for job in jobs if job.lane == "model"]
+        minutes = sum(job.cost for job in jobs)
+        cost = f", about {minutes:.0f} minutes" if minutes else ""
+        stored = sum(self.store.has(key) for key in each.plan.jobs)
+        yield f"{each.bound.id}: {len(jobs)} jobs to run ({len(models)} with models{cost}), {stored} stored"
+        yield from (f"  {what}" for what in each.bound.missing)
+        for finding in each.findings:
+            accepted = f" (accepted: {finding.allowed})" if finding.allowed else ""
+            yield f"  {finding.severity} {finding.code} at {finding.at}: {finding.reason}{accepted}"
+
+    def close(self) -> None:
+        """End every child of this process."""
+        if self._executor is not None:
+            self._executor.close()
+
+
+def _shown(path: Path) -> str:
+    """Return the path as messages print it: relative to where the user stands, if it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

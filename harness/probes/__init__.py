@@ -1,0 +1,1 @@
+"""Probes: measures of hidden states and of training. One file per kind."""

@@ -1,0 +1,1 @@
+"""Stages: the steps that make arms. One file per kind."""

@@ -1,0 +1,139 @@
+"""The prose checker: every number that a report says in prose must be a number of results.json.
+
+Fenced blocks and tables are left alone (tables are printed from the model cell by cell). Registered text and
+reasons that stand in results.json word for word may be quoted. Every other number must be a value of the model
+with the right unit, rounded to the digits that are printed, and in its own role: a threshold stands after
+``registered``, a shortfall before ``short of``, the ends of an interval stand together. Where a passage names
+estimates, its numbers must belong to one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+from harness.core.numbers import SMALLEST_P
+from reports.escape import md
+from reports.known import Known, Span, known_numbers, known_spans
+from reports.quotes import code_texts, quotable
+from reports.records import ReportModel
+
+_UNIT = r"\s?(?:%|pp\b|points\b|°|bits\b|nats\b|tokens\b)"
+_DIGITS = r"[−+-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[−+-]?\d+)?"
+_NUMBER = re.compile(rf"(?P<rel>[<>≥≤]\s*)?(?<![\w.#/^])(?P<number>{_DIGITS})(?P<unit>{_UNIT})?(?!\w)")
+_SPAN = re.compile(rf"(?<![\w.#/^])(?P<low>{_DIGITS})(?:–| to )(?P<high>{_DIGITS})(?P<unit>{_UNIT})?(?!\w)")
+_CODE = re.compile(r"(`+)(.+?)\1")
+_BEFORE_THRESHOLD = re.compile(r"registered|wholly|\blimit\b|\bp [<≥]|≥ ?$|< ?$")
+_AFTER_SHORTFALL = ("short of", "over the registered")
+_UNITS = {"%": "proportion", "pp": "pp", "points": "points", "°": "deg", "bits": "bits", "nats": "nats",
+          "tokens": "tokens"}
+
+
+def check_prose(markdown: str, model: ReportModel) -> list[str]:
+    """Return a sentence for every number in the prose that results.json does not carry."""
+    return _Checker(model).check(markdown)
+
+
+class _Checker:
+    def __init__(self, model: ReportModel) -> None:
+        self.numbers = list(known_numbers(model))
+        self.spans = list(known_spans(model))
+        self.names = {row.estimate.name for row in model.estimates}
+        self.quotes = _pattern(model)
+        self.code = set(code_texts(model))
+        notes = (*model.differs, *model.allow)
+        self.issues = {*model.registration.parents, *(note.source for note in notes)}
+
+    def check(self, markdown: str) -> list[str]:
+        wrong = []
+        for passage in _passages(markdown):
+            short = passage if len(passage) <= 80 else passage[:77] + "…"
+            wrong += [f"{found} in “{short}”" for found in self._passage(passage)]
+        return wrong
+
+    def _passage(self, passage: str) -> Iterator[str]:
+        text = self.quotes.sub(" ", passage) if self.quotes else passage
+        spans = [match[2].strip() for match in _CODE.finditer(text)]
+        yield from (f"`{span}`" for span in spans if any(c.isdigit() for c in span) and span not in self.code)
+        yield from (f"#{issue}" for issue in re.findall(r"#(\d+)\b", text) if issue not in self.issues)
+        about = {span for span in spans if span in self.names}
+        text = _CODE.sub(" ", text)
+        for match in _SPAN.finditer(text):
+            if not any(_same_span(match, span, about) for span in self.spans):
+                yield match[0].strip()
+        text = _SPAN.sub(" ", text)
+        for match in _NUMBER.finditer(text):
+            if not any(_same_number(match, known, about) for known in self.numbers):
+                yield match[0].strip()
+
+
+def _pattern(model: ReportModel) -> re.Pattern[str] | None:
+    """A pattern of the texts that may be quoted, longest first; bare numbers are never among them."""
+    texts = {str(md(text)) for text in quotable(model) if re.search(r"[^\W\d_]{2}", text)}
+    if not texts:
+        return None
+    ordered = sorted(texts, key=lambda text: (-len(text), text))
+    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
+
+
+def _passages(markdown: str) -> Iterator[str]:
+    """Paragraphs, bullets and headings outside fences, tables and link targets."""
+    fence = ""
+    lines: list[str] = []
+    for line in [*markdown.split("\n"), ""]:
+        ticks = line[: len(line) - len(line.lstrip("`"))]
+        if len(ticks) >= 3 and (not fence or (line == ticks and len(ticks) >= len(fence))):
+            fence = "" if fence else ticks
+            line = ""
+        elif fence or line.startswith("|"):
+            line = ""
+        if lines and (not line.strip() or re.match(r"\s*[-#>*]", line)):
+            yield re.sub(r"\]\([^)]*\)", "]", " ".join(lines))
+            lines = []
+        if line.strip():
+            lines.append(line.strip())
+
+
+def _same_span(match: re.Match[str], span: Span, about: set[str]) -> bool:
+    if about and span.owners.isdisjoint(about):
+        return False
+    unit = (match["unit"] or "").strip()
+    if _UNITS.get(unit, span.unit if not unit else "") != span.unit:
+        return False
+    return _rounds(span.low, match["low"], unit) and _rounds(span.high, match["high"], unit)
+
+
+def _same_number(match: re.Match[str], known: Known, about: set[str]) -> bool:
+    if about and known.owner and known.owner not in about:
+        return False
+    before, after = match.string[max(0, match.start() - 40): match.end()], match.string[match.end():].lstrip()
+    if known.role == "threshold" and not _BEFORE_THRESHOLD.search(before):
+        return False
+    if known.role == "shortfall" and not after.startswith(_AFTER_SHORTFALL):
+        return False
+    if known.role == "level" and not after.startswith("interval"):
+        return False
+    unit, digits = (match["unit"] or "").strip(), match["number"]
+    if unit:
+        return _UNITS[unit] == known.unit and _rounds(known.value, digits, unit)
+    if known.unit in _UNITS.values():
+        return False
+    if known.unit == "count":
+        return "." not in digits and Fraction(digits.replace(",", "").lstrip("+")) == Fraction(known.value)
+    if known.unit == "p" and (match["rel"] or "").strip() == "<" and _number(digits) == Fraction(str(SMALLEST_P)):
+        return known.value < SMALLEST_P or known.role == "threshold"
+    return _rounds(known.value, digits, unit)
+
+
+def _rounds(value: float, digits: str, unit: str) -> bool:
+    """Whether the printed digits are the value, rounded to as many decimals as were printed."""
+    mantissa, _, exponent = digits.replace("−", "-").partition("e")
+    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    within = Fraction(1, 2) / Fraction(10) ** decimals
+    scaled = Fraction(value) * (100 if unit in ("%", "pp") else 1)
+    return abs(scaled - _number(digits)) <= within + Fraction(1, 10**9)
+
+
+def _number(digits: str) -> Fraction:
+    return Fraction(digits.replace("−", "-").replace(",", "").lstrip("+"))

@@ -1,0 +1,301 @@
+"""The records of a report.
+
+What it is built from (``Extras``), what results.json holds (``ReportModel``), and what may differ between
+equal results (``RunInfo``, run.json).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.contracts.records import Decision, Estimate, Interval, Record, Truth
+
+SCHEMA_NAME = "prereg-results"
+SCHEMA_VERSION = 1
+REPORT_VERSION = 1
+"""Raised when the same results.json is to be written up differently; older reports are then rendered again."""
+
+
+# --- input ------------------------------------------------------------------------------------------
+
+
+class Sample(Record):
+    """One completion. ``measure`` and ``arm`` say where it was drawn."""
+
+    arm: str
+    persona: str
+    question: str
+    prompt: str
+    text: str
+    hit: bool
+    truncated: bool = False
+    measure: str = ""
+
+
+class Completions(Record):
+    """How many completions an arm's eval drew, hit and lost to the length limit."""
+
+    measure: str
+    arm: str
+    completions: int
+    hits: int
+    truncated: int
+
+
+class Training(Record):
+    """One training stage of an arm at one point of the sweeps (``at``, with ``seed``)."""
+
+    arm: str
+    stage: str
+    at: dict[str, str] = {}
+    losses: tuple[float, ...]
+    tokens: int
+    logit_change: float
+    marker_logprob_before: dict[str, float] | None = None
+    marker_logprob_after: dict[str, float] | None = None
+
+
+class Artifact(Record):
+    """A stored artifact behind the report."""
+
+    label: str
+    key: str
+    kind: str
+
+
+class Replay(Record):
+    """A made-up table on which a rehearsal ran the decision rule: what it must return and what it did."""
+
+    name: str
+    expected: str
+    returned: str
+
+
+class Extras(Record):
+    """What a report shows besides the decision. Everything in it must be the same for equal results.
+
+    ``samples`` may hold any number of completions, in any order; the report picks a few per arm.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    completions: tuple[Completions, ...] = ()
+    training: tuple[Training, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    replays: tuple[Replay, ...] = ()
+
+
+class RunInfo(Record):
+    """What is true of this run only.
+
+    Hours are those of all jobs behind the result, cached ones included; ``*_this_run`` counts what was
+    computed now.
+    """
+
+    started: str = ""
+    finished: str = ""
+    host: str = ""
+    device: str = ""
+    command: str = ""
+    versions: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    jobs: int = 0
+    jobs_this_run: int = 0
+    cpu_hours: float | None = None
+    gpu_hours: float | None = None
+    cpu_hours_this_run: float | None = None
+    gpu_hours_this_run: float | None = None
+    max_rss_mb: float | None = None
+
+
+# --- results.json -----------------------------------------------------------------------------------
+
+
+class Registration(Record):
+    """What was registered, in the words of the registration. ``source`` is the YAML's file name."""
+
+    id: str
+    title: str
+    question: str
+    parents: tuple[str, ...]
+    source: str
+    meaning: str
+    rehearsal: bool
+    overridden: tuple[str, ...]
+    retrospective: bool
+    budget_gpu_hours: float | None
+    models: tuple[str, ...]
+    arms: dict[str, str]
+    """Labels by arm."""
+
+
+class Departure(Record):
+    """An entry of ``differs`` or ``allow``."""
+
+    source: str
+    at: str
+    because: str
+
+
+class PRow(Record):
+    """A p-value of an estimand: that of ``of REL threshold`` against its complement (``two_sided``: of = 0)."""
+
+    name: str
+    rel: str
+    threshold: float | None
+    two_sided: bool
+    null: str
+    value: float | None
+    reason: str
+
+
+class SideValue(Record):
+    """One side of a contrast, where its own value was estimated."""
+
+    label: str
+    estimate: str
+    value: float | None
+    exact: str | None
+
+
+class EstimateRow(Record):
+    """An estimate with what a reader needs beside it.
+
+    ``display`` is its unit in print (``pp`` for a difference of proportions); ``contrast`` names the two sides
+    (``C2 − C1``); ``sides`` their values where known.
+    """
+
+    estimate: Estimate
+    named: bool
+    deciding: bool
+    display: str
+    measures: tuple[str, ...]
+    contrast: str = ""
+    sides: tuple[SideValue, ...] = ()
+    tests: tuple[PRow, ...] = ()
+
+
+class Mark(Record):
+    """A registered line on an estimate's scale: a threshold of a hypothesis, a gate or a kill."""
+
+    estimate: str
+    of: str
+    kind: Literal["hypothesis", "gate", "kill"]
+    rel: str
+    value: float
+    upper: float | None = None
+    truth: Truth
+
+
+class Spread(Record):
+    """The contrast at its lowest and highest level of a dim, from the estimate that keeps that dim."""
+
+    estimate: str
+    dim: str
+    low: float
+    low_at: str
+    high: float
+    high_at: str
+
+
+class Comparison(Record):
+    """The same contrast of the same data under two ways of drawing again. ``first`` is the published way."""
+
+    first: str
+    second: str
+    label: str
+    display: str
+    first_says: str
+    second_says: str
+    drawn: tuple[str, ...]
+    cells: int
+    levels: dict[str, int]
+    first_interval: Interval
+    second_interval: Interval
+    first_p: float | None
+    second_p: float | None
+    spread: Spread | None = None
+
+
+class Quantity(Record):
+    """A number of a caveat, with its unit (``count`` for whole numbers)."""
+
+    name: str
+    value: float | int | None
+    unit: str
+
+
+class Caveat(Record):
+    """Something a reader must know, derived by rule. ``words`` holds names and registered text."""
+
+    code: str
+    about: str = ""
+    numbers: tuple[Quantity, ...] = ()
+    words: dict[str, str] = {}
+
+
+class Scatter(Record):
+    """A correlation whose two sides were also estimated as tables over the same dim."""
+
+    estimate: str
+    x: str
+    y: str
+    dim: str
+
+
+class Condition(Record):
+    """An arm's sample outputs: up to a few hits and misses, long ones cut (``length`` is the full one)."""
+
+    name: str
+    label: str
+    completions: int
+    hits: int
+    truncated: int
+    samples: tuple[Sample, ...]
+    lengths: tuple[int, ...]
+
+
+class SetupTable(Record):
+    """One table of the setup: actual values, as text."""
+
+    name: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+class ReportModel(Record):
+    """Everything a report says. No times, hosts or absolute paths: equal results are equal bytes."""
+
+    schema_name: Literal["prereg-results"] = "prereg-results"
+    schema_version: int = SCHEMA_VERSION
+    registration: Registration
+    decision: Decision
+    claimed_when: str
+    """The registered criterion under which the claimed confidence applies."""
+    guards: dict[str, tuple[str, ...]]
+    """What each gate guards (hypotheses or estimands; empty: everything)."""
+    estimates: tuple[EstimateRow, ...]
+    marks: tuple[Mark, ...]
+    comparisons: tuple[Comparison, ...]
+    scatters: tuple[Scatter, ...]
+    caveats: tuple[Caveat, ...]
+    differs: tuple[Departure, ...]
+    allow: tuple[Departure, ...]
+    missing: tuple[str, ...]
+    sampled: bool
+    recorded: tuple[str, ...]
+    """Measures read from recorded tables."""
+    measured: tuple[str, ...]
+    """Measures made on trained arms."""
+    conditions: tuple[Condition, ...]
+    completions: tuple[Completions, ...]
+    training: tuple[Training, ...]
+    setup: tuple[SetupTable, ...]
+    replays: tuple[Replay, ...]
+    artifacts: tuple[Artifact, ...]
+    tally: dict[str, int]
+    """Counts that prose may use: hypotheses, gates, failed gates, arms, ..."""
+
+    def row(self, name: str) -> EstimateRow | None:
+        """Return the estimate called ``name``, or None."""
+        return next((row for row in self.estimates if row.estimate.name == name), None)

@@ -1,0 +1,301 @@
+"""Write a report: clean_result.md, results.json, run.json and figures, each by an atomic rename.
+
+results.json and run.json are written last, so an interrupted report is written again by the next run; an
+equal result under the same report version is not rendered twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.core.errors import PreregError
+from harness.core.numbers import count_noun, format_count
+from reports import escape, sections, sentences, story, tables
+from reports.caveat_words import caveat
+from reports.model import results_json
+from reports.numbers import check_prose
+from reports.records import REPORT_VERSION, Condition, ReportModel, RunInfo, Sample
+from reports.tables import TextTable
+
+if TYPE_CHECKING:
+    from reports.figures import Figure
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class FigureLink:
+    """A figure as the report shows it."""
+
+    path: str
+    alt: str
+    caption: str
+
+
+def write(model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True) -> list[Path]:
+    """Write a report into ``out`` and return the paths of all its files.
+
+    Args:
+        model: What is reported.
+        run: What is true of this run only; goes to run.json and the compute and environment tables.
+        out: The report's own folder; made when absent.
+        figures: Draw figures (matplotlib is imported only then).
+
+    Raises:
+        PreregError: a number in the prose is not in results.json. The report is written with a warning on top,
+            so that nothing is lost, and the next run writes it again.
+    """
+    content = results_json(model)
+    known = _current(out, content, figures)
+    if known is not None:
+        _replace(out / "run.json", _run_json(run, known, figures))
+        return [*(out / name for name in known), out / "results.json", out / "run.json"]
+    drawn = _figures(model) if figures else []
+    text = clean_result(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
+    wrong = check_prose(text, model)
+    if wrong:
+        text = _with_warning(text, wrong)
+    out.mkdir(parents=True, exist_ok=True)
+    files = [f"figures/{figure.name}{suffix}" for figure in drawn for suffix in figure.files]
+    for figure in drawn:
+        for suffix, data in figure.files.items():
+            _replace(out / "figures" / f"{figure.name}{suffix}", data)
+    _replace(out / "clean_result.md", text.encode())
+    files.append("clean_result.md")
+    _drop_stale(out, files)
+    _replace(out / "results.json", content)
+    _replace(out / "run.json", _run_json(run, files, figures, wrong))
+    if wrong:
+        where = out / "clean_result.md"
+        raise PreregError(f"{where} says numbers that are not in results.json: {'; '.join(wrong)}. Trust results.json")
+    return [*(out / name for name in files), out / "results.json", out / "run.json"]
+
+
+def clean_result(
+    model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink] = (), drawn: bool = True
+) -> str:
+    """Return clean_result.md. The first figure is the hero; ``drawn`` says whether figures were asked for."""
+    context: dict[str, Any] = {
+        **_story(model),
+        "hero": links[0] if links else None,
+        "figures": links[1:],
+        "no_figure": "No number could be drawn." if drawn else "Figures were not asked for in this run.",
+        "summary": story.summary_sentences(model),
+        "background": sections.background(model),
+        "methodology": sections.methodology(model),
+        "next_steps": sections.next_steps(model),
+        "human_summary": sections.human_summary(model),
+        "source_issues": sections.source_issues(model) or ["None is registered."],
+        "setup": model.setup,
+        "training": tables.training(model),
+        "compute": tables.compute(model, run),
+        "environment": tables.environment(run),
+        "differs": _departures(model, "differs"),
+        "allow": _departures(model, "allow"),
+        "overridden": [escape.code(key) for key in model.registration.overridden],
+        "samples_intro": _samples_intro(model),
+        "conditions": model.conditions,
+        "clauses": tables.clauses(model),
+        "gates_and_kills": tables.gates_and_kills(model),
+        "estimands": tables.estimands(model),
+        "per_cell": tables.per_cell(model),
+        "caveats": _caveats(model),
+        "replays": TextTable(
+            ("table", "must return", "returned"), tuple((r.name, r.expected, r.returned) for r in model.replays)
+        ),
+        "artifacts": _artifacts(model, links),
+    }
+    return _tidy(_environment().get_template("clean_result.md.j2").render(context))
+
+
+def summary(model: ReportModel) -> str:
+    """Return a short Markdown summary for a CI job page (``$GITHUB_STEP_SUMMARY``)."""
+    return _tidy(_environment().get_template("summary.md.j2").render(_story(model)))
+
+
+def _story(model: ReportModel) -> dict[str, Any]:
+    before = story.before_the_result(model)
+    return {
+        "rehearsal": model.registration.rehearsal,
+        "title": story.title(model),
+        "standing": story.standing(model),
+        "before": before or ["No gate failed, nothing was left out and no departure is on record."],
+        "verdict_line": story.verdict_line(model),
+        "takeaways": story.takeaways(model),
+        "confidence_line": story.confidence_line(model),
+        "verdicts": tables.verdicts(model),
+    }
+
+
+def _caveats(model: ReportModel) -> list[Markup]:
+    gates = {gate.name: gate for gate in model.decision.gates}
+    said = [
+        story.gate_sentence(gates[each.about], model) if each.code == "GATE" else caveat(each) for each in model.caveats
+    ]
+    said += [sentences.comparison(each) for each in model.comparisons]
+    return said or [Markup("None was found by rule.")]
+
+
+def _departures(model: ReportModel, which: str) -> TextTable:
+    notes = model.differs if which == "differs" else model.allow
+    first = "from" if which == "differs" else "finding"
+    source = sentences.references if which == "differs" else "".join
+    rows = tuple((source((n.source,)), escape.code(n.at, table=True), n.because) for n in notes)
+    return TextTable((first, "at", "because"), rows)
+
+
+def _samples_intro(model: ReportModel) -> str:
+    if model.conditions:
+        return "Hits and misses from every arm, picked by rule and not by eye; long ones are cut."
+    if model.sampled:
+        return "This registration samples completions, but none is stored for this run."
+    return "No completions were sampled: this registration reads numbers that were recorded or probed."
+
+
+def _artifacts(model: ReportModel, links: Sequence[FigureLink]) -> TextTable:
+    rows: list[tuple[str | Markup, ...]] = [("results", escape.code("results.json", table=True), "every number")]
+    rows += [("figure", escape.code(link.path, table=True), link.alt) for link in links]
+    rows += [(item.kind, escape.code(item.key, table=True), item.label) for item in model.artifacts]
+    rows.append(("registration", escape.code(model.registration.meaning, table=True), model.registration.source))
+    return TextTable(("type", "path or key", "what"), tuple(rows))
+
+
+# --- templates --------------------------------------------------------------------------------------
+
+
+@cache
+def _environment() -> Environment:
+    """The template environment: whatever is not Markup is escaped as Markdown, undefined names are errors."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True, finalize=escape.md,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        raw=Markup, code=escape.code, fence=escape.fence, bullets=_bullets, table=_table, sample_line=_sample_line,
+        sample_head=_sample_head,
+    )
+    return environment
+
+
+def _bullets(items: Sequence[object]) -> Markup:
+    return Markup("\n".join(f"- {escape.md(item)}" for item in items))
+
+
+def _table(found: TextTable) -> Markup:
+    lines = [found.header, tuple("---" for _ in found.header)]
+    lines += [tuple(_in_table(value) for value in row) for row in found.rows]
+    return Markup("\n" + "".join("| " + " | ".join(line) + " |\n" for line in lines) + "\n")
+
+
+def _in_table(value: object) -> str:
+    text = str(escape.md(value))
+    return text if text else " "
+
+
+def _sample_line(condition: Condition) -> Markup:
+    label = f"{escape.md(condition.label)}: " if condition.label else ""
+    said = f"{label}{format_count(condition.hits)} hits in {count_noun(condition.completions, 'completion')}"
+    if condition.truncated:
+        said += f", {format_count(condition.truncated)} cut off by the length limit"
+    few = "" if len(condition.samples) >= 3 else " (there are no more to show)"
+    return Markup(f"{said}{few}.")
+
+
+def _sample_head(sample: Sample, length: int) -> Markup:
+    kind = "Hit" if sample.hit else "Miss"
+    cut = ", cut off by the length limit" if sample.truncated else ""
+    shown = f", first {format_count(len(sample.text))} of {format_count(length)} characters" if (
+        length > len(sample.text)
+    ) else ""
+    return Markup(f"**{kind}** — {escape.md(sample.persona)}, asked “{escape.md(sample.question)}”{cut}{shown}:")
+
+
+def _tidy(text: str) -> str:
+    """Collapse runs of blank lines outside fences and end with one newline."""
+    lines: list[str] = []
+    fence = ""
+    for line in text.split("\n"):
+        ticks = line[: len(line) - len(line.lstrip("`"))]
+        if len(ticks) >= 3 and (not fence or (line == ticks and len(ticks) >= len(fence))):
+            fence = "" if fence else ticks
+        if fence or line.strip() or (lines and lines[-1].strip()):
+            lines.append(line if fence else line.rstrip())
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+def _figures(model: ReportModel) -> list[Figure]:
+    from reports.figures import draw
+
+    return draw(model)
+
+
+def _link(figure: Figure) -> FigureLink:
+    return FigureLink(f"figures/{figure.name}.png", figure.alt, figure.caption)
+
+
+def _with_warning(text: str, wrong: Sequence[str]) -> str:
+    title, _, rest = text.partition("\n")
+    return f"{title}\n\n> **Unverified.** Not in results.json: {'; '.join(wrong)}.\n{rest}"
+
+
+def _run_json(run: RunInfo, files: Sequence[str], figures: bool, unverified: Sequence[str] = ()) -> bytes:
+    content = {
+        **run.model_dump(mode="json"), "report_version": REPORT_VERSION, "files": list(files), "figures": figures,
+        "unverified": list(unverified),
+    }
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _current(out: Path, content: bytes, figures: bool) -> list[str] | None:
+    """Return the files of the report in ``out`` when it is up to date, else None."""
+    try:
+        if (out / "results.json").read_bytes() != content:
+            return None
+        before = json.loads((out / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(before, dict) or before.get("report_version") != REPORT_VERSION or before.get("unverified"):
+        return None
+    files = before.get("files")
+    if before.get("figures") != figures or not isinstance(files, list) or "clean_result.md" not in files:
+        return None
+    return [str(name) for name in files] if all((out / str(name)).is_file() for name in files) else None
+
+
+def _drop_stale(out: Path, files: Sequence[str]) -> None:
+    """Remove figures that an earlier report listed and this one has not."""
+    try:
+        before = json.loads((out / "run.json").read_bytes()).get("files", [])
+    except (OSError, ValueError, AttributeError):
+        return
+    for name in before:
+        path = Path(str(name))
+        if str(name) not in files and path.parts[:1] == ("figures",) and len(path.parts) == 2:
+            (out / path).unlink(missing_ok=True)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones and never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

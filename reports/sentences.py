@@ -1,0 +1,196 @@
+"""Facts and caveats in plain words. Every number here is read from the model and written by ``core.numbers``.
+
+Prose gives percentages, p-values and N. It names no tests, effect sizes or kinds of interval; those stand in
+the tables. "Not supported" is never turned into "there is nothing", and unknown is never a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from markupsafe import Markup
+
+from harness.contracts.records import Fact, Finding
+from harness.core.numbers import (
+    count_noun,
+    format_interval,
+    format_n,
+    format_p,
+    format_rel,
+    format_threshold,
+    format_value,
+    plural_of,
+)
+from reports.escape import code, join, md
+from reports.records import Comparison, EstimateRow, ReportModel
+
+_TRUTH = {"true": "holds", "false": "does not hold", "unknown": "is unknown"}
+
+
+def truth_word(truth: str) -> str:
+    """Say a truth value as a verb: ``holds``, ``does not hold``, ``is unknown``."""
+    return _TRUTH[truth]
+
+
+def listed(parts: Sequence[str], last: str = "and") -> Markup:
+    """Join names into ``a, b and c``."""
+    shown = [md(part) for part in parts]
+    if len(shown) < 2:
+        return Markup("".join(shown))
+    return Markup(", ".join(shown[:-1]) + f" {last} {shown[-1]}")
+
+
+def references(parents: Sequence[str]) -> Markup:
+    """Write issue numbers as ``#138``, which GitHub links."""
+    return listed([Markup(f"#{parent}") if parent.isdigit() else parent for parent in parents])
+
+
+def claimed(claim: str) -> Markup:
+    """Write a claim so that it can follow ``that``: no full stop, and no capital unless it is a name."""
+    text = claim.strip().rstrip(".")
+    first = text.split(" ")[0]
+    if first[1:] == first[1:].lower() and not any(char.isdigit() for char in first):
+        text = text[:1].lower() + text[1:]
+    return md(text)
+
+
+def fact(found: Fact, model: ReportModel, told: Container[str] = ()) -> Markup:
+    """Say one comparison: what was found, and what was registered.
+
+    A p-value is said with the estimate that it belongs to, unless that one has been ``told`` just before.
+    """
+    row = model.row(found.estimate)
+    name = join([code(found.estimate or found.text), _place(found)], "")
+    if found.truth == "unknown":
+        return Markup(f"{name} is unknown ({md(found.why)})") if found.why else Markup(f"{name} is unknown")
+    unit = _unit(found, row)
+    if found.kind != "compare":
+        return _interval_fact(found, name, unit)
+    threshold = format_threshold(found.threshold, unit)
+    if unit == "p":
+        return _p_fact(found, name, threshold, model, told)
+    said = Markup(f"{name} is {format_value(found.value, unit, apart_from=found.threshold)}")
+    if found.truth == "true":
+        registered = f"registered: {format_rel(found.rel, words=True)} {threshold}"
+        return Markup(f"{said} ({'; '.join(part for part in (_sides(row), registered) if part)})")
+    said = Markup(f"{said}{_in_brackets(_sides(row))}")
+    if not found.shortfall:
+        return Markup(f"{said}, exactly the registered limit, and had to be {format_rel(found.rel, words=True)} it")
+    short = format_value(found.shortfall, "pp" if unit == "proportion" else unit)
+    way = "short of" if found.rel in (">", ">=") else "over"
+    return Markup(f"{said}, {short} {way} the registered {threshold}")
+
+
+def _p_fact(found: Fact, name: Markup, threshold: str, model: ReportModel, told: Container[str]) -> Markup:
+    p = f"p = {format_p(found.value, apart_from=found.threshold)}".replace("= <", "<")
+    rel = format_rel(found.rel, words=True)
+    held = found.truth == "true"
+    registered = f"registered: {rel} {threshold}" if held else ""
+    miss = "" if held else f", not {rel} the registered {threshold}"
+    of = next((row for row in model.estimates if any(test.name == found.estimate for test in row.tests)), None)
+    if of is None or len(of.estimate.cells) != 1:
+        return Markup(f"{name}: {p}{_in_brackets(registered)}{miss}")
+    note = "; ".join(part for part in (name, registered) if part)
+    if of.estimate.name in told:
+        return Markup(f"with {p} ({note}){miss}")
+    value = format_value(of.estimate.cells[0].value, of.display)
+    return Markup(f"{code(of.estimate.name)} is {value}{_in_brackets(_sides(of))} with {p} ({note}){miss}")
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _unit(found: Fact, row: EstimateRow | None) -> str:
+    if row is not None:
+        return row.display
+    return "pp" if found.unit == "proportion" and "pp" in found.text else found.unit
+
+
+def _place(found: Fact) -> Markup:
+    at = ", ".join(f"{dim} {level}" for dim, level in found.at.items())
+    return Markup(f" at {md(at)}") if at else Markup("")
+
+
+def _interval_fact(found: Fact, name: Markup, unit: str) -> Markup:
+    if found.interval is None:
+        return Markup(f"the interval of {name} is unknown")
+    said = f"the interval of {name}, {format_interval(found.interval.low, found.interval.high, unit)},"
+    low = format_threshold(found.threshold, unit)
+    if found.kind == "within":
+        where = f"within {low} to {format_threshold(found.upper, unit)}"
+    else:
+        where = f"{format_rel(found.rel, words=True)} {low}"
+    return Markup(f"{said} {'lies' if found.truth == 'true' else 'does not lie'} wholly {where}")
+
+
+def _sides(row: EstimateRow | None) -> str:
+    if row is None or len(row.sides) != 2 or any(side.value is None for side in row.sides):
+        return ""
+    unit = "proportion" if row.display == "pp" else row.display
+    return " against ".join(f"{format_value(side.value, unit)} in {md(side.label)}" for side in row.sides)
+
+
+def facts(findings: Sequence[Finding], truth: str, model: ReportModel, most: int = 3) -> Markup:
+    """Say the comparisons of some findings that came out one way, and how many more there are."""
+    wanted = [each for finding in findings for each in finding.facts if each.truth == truth]
+    said: dict[Markup, None] = {}
+    for number, each in enumerate(wanted):
+        said.setdefault(fact(each, model, {before.estimate for before in wanted[:number]}))
+    found = list(said)
+    more = [Markup(f"and {len(found) - most} more")] if len(found) > most else []
+    return join([*found[:most], *more], "; ")
+
+
+def sample_size(findings: Sequence[Finding], model: ReportModel) -> str:
+    """Return ``N = 2,800 (…)`` of the first estimate that says how much data it stands on, or nothing."""
+    for finding in findings:
+        for each in finding.facts:
+            row = model.row(each.estimate)
+            if row is not None and row.estimate.counts:
+                return f"N = {format_n(row.estimate.counts)}"
+    return ""
+
+
+def comparison(found: Comparison) -> Markup:
+    """Explain in one sentence why two analyses of the same contrast give different intervals."""
+    first = format_interval(found.first_interval.low, found.first_interval.high, found.display)
+    second = format_interval(found.second_interval.low, found.second_interval.high, found.display)
+    was, now = _width(found.first_interval), _width(found.second_interval)
+    change = "widens" if now > 1.05 * was else "narrows" if now < 0.95 * was else "hardly changes,"
+    label = md(found.label) if found.label not in (found.first, found.second) else code(found.label)
+    sentence = (
+        f"{_treats(found)}; when {_dims(found.drawn)} are drawn again{' together' if len(found.drawn) > 1 else ''}, "
+        f"the interval for {label} {change} from {first} to {second}"
+    )
+    return Markup(f"{sentence}{_because(found, change)}.")
+
+
+def _treats(found: Comparison) -> str:
+    name = code(found.first)
+    if found.first_says == "dims":
+        return f"The interval of {name} draws fewer things again"
+    over = "-".join(dim for dim in found.levels)
+    return f"The published interval ({name}) treats the {count_noun(found.cells, f'{md(over)} cell')} as independent"
+
+
+def _because(found: Comparison, change: str) -> str:
+    if change != "widens":
+        return ""
+    dim = found.spread.dim if found.spread else found.drawn[0]
+    reason = f", because the {count_noun(found.levels[dim], dim)} react differently"
+    if found.spread is None:
+        return reason
+    low, high = found.spread.low, found.spread.high
+    return (
+        f"{reason} (from {format_value(low, found.display, signed=True)} for {md(found.spread.low_at)} to "
+        f"{format_value(high, found.display, signed=True)} for {md(found.spread.high_at)})"
+    )
+
+
+def _width(interval: object) -> float:
+    return float(getattr(interval, "high")) - float(getattr(interval, "low"))  # noqa: B009
+
+
+def _dims(dims: Sequence[str]) -> Markup:
+    return listed([plural_of(dim) for dim in dims])

@@ -1,0 +1,3 @@
+"""What the tests need of pytest itself; the plugin is named by the conftest above."""
+
+pytest_plugins = ["pytester"]

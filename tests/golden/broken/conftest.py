@@ -1,0 +1,3 @@
+"""The registrations here are wrong on purpose: pytest must not collect them."""
+
+collect_ignore_glob = ["*.yaml"]

@@ -1,0 +1,132 @@
+"""Every refusal takes one path: one message, exit code 4, with and without workers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import preregs
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OWN = "def test_own():\n    assert True\n"
+BAD = "prereg: 1\nid: bad\ntitle: Bad\nquestion: Why\nhypothesis: {}\n"
+
+
+def refused(result: pytest.RunResult, *texts: str) -> str:
+    """Check that a run refused with one message, and return it."""
+    assert result.ret == 4, (result.outlines, result.errlines)
+    said = "\n".join(result.errlines)
+    assert said.count("ERROR: ") == 1, said
+    for text in texts:
+        assert text in said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.fixture
+def broken(run):
+    """A folder with two broken preregs, a sound one and a test of the user's own."""
+    (run.folder / "bad.yaml").write_text(BAD)
+    (run.folder / "worse.yaml").write_text("prereg: 1\nid: [\n")
+    (run.folder / "test_own.py").write_text(OWN)
+    preregs.write(run.folder, "supported")
+    return run
+
+
+def test_broken_files_are_refused_all_at_once(broken) -> None:
+    said = refused(broken(), "things stop the preregistrations", "bad.yaml:5", "worse.yaml:")
+    assert "unknown key 'hypothesis'" in said
+    assert not (broken.folder / ".prereg").exists()
+
+
+def test_an_item_of_a_broken_file_names_the_fault_and_not_the_item(broken) -> None:
+    assert "not found" not in refused(broken("bad.yaml::verdict"), "unknown key 'hypothesis'")
+
+
+def test_an_unknown_item_names_the_nearest(broken) -> None:
+    said = refused(broken("supported.yaml::H1[bigg]"), "supported.yaml::H1[bigg]", "the items are check, measure[table]")
+    assert "Did you mean 'H1[big]'?" in said
+
+
+def test_own_tests_are_left_alone(broken) -> None:
+    assert broken("test_own.py").ret == 0
+    assert broken("-k", "test_own").ret == 0
+    assert broken("test_own.py", "supported.yaml", "--deselect", "supported.yaml").ret == 0
+    refused(broken("test_own.py", "bad.yaml"))
+    missing = broken("test_own.py::test_nothing")
+    assert missing.ret == 4
+    assert "the items are" not in "\n".join(missing.errlines)
+
+
+def test_two_files_with_one_id(run) -> None:
+    preregs.write(run.folder, "supported")
+    (run.folder / "copy.yaml").write_text((run.folder / "supported.yaml").read_text())
+    refused(run(), "the id 'supported' is also that of copy.yaml", "supported.yaml:id")
+    assert run("copy.yaml").ret == 0
+
+
+def test_an_absent_table_says_where_to_put_it(run) -> None:
+    path = preregs.write(run.folder, "supported")
+    path.write_text(path.read_text().replace("supported.csv", "data:elsewhere.csv"))
+    refused(run(), "elsewhere.csv' is absent", "--prereg-data", "PREREG_DATA")
+    (run.folder / "data").mkdir()
+    shutil.move(run.folder / "supported.csv", run.folder / "data" / "elsewhere.csv")
+    assert run("--prereg-data=data").ret == 0
+
+
+def test_a_foreign_package_of_our_name_is_named(run, monkeypatch) -> None:
+    preregs.write(run.folder, "supported")
+    foreign = run.folder / "vendored" / "reports"
+    foreign.mkdir(parents=True)
+    (foreign / "__init__.py").write_text("")
+    result = run.process("supported.yaml", PYTHONPATH=f"{foreign.parent}:{ROOT}")
+    refused(result, f"the package 'reports' is found at {foreign}", str(ROOT / "reports"))
+
+
+@pytest.fixture
+def training(run):
+    """A prereg that trains, as it is in the repository."""
+    folder = run.folder / "preregs"
+    shutil.copytree(ROOT / "preregs" / "banks", folder / "banks")
+    shutil.copy(ROOT / "preregs" / "issue_310.yaml", folder)
+    return run
+
+
+def test_nothing_trains_unless_asked_to(training) -> None:
+    said = refused(training("preregs"), "nothing trains unless asked to")
+    assert "pytest preregs/issue_310.yaml --rehearse" in said
+    assert "pytest preregs/issue_310.yaml -m gpu" in said
+    assert not (training.folder / ".prereg").exists()
+    assert training("preregs", "-m", "not gpu").ret == 5
+
+
+def test_a_preview_needs_no_device_and_has_a_price_tag(training) -> None:
+    result = training("preregs", "--collect-only", "-q")
+    assert result.ret == 0
+    assert "preregs/issue_310.yaml::verdict" in result.outlines
+    result.stdout.fnmatch_lines(["*what would run*", "issue_310: * jobs to run (* with models), 0 stored"])
+    assert not (training.folder / ".prereg").exists()
+
+
+def test_gpu_without_a_device_is_refused_and_never_green(training, monkeypatch) -> None:
+    monkeypatch.setattr("harness.plugin.registrations.cuda_fault", lambda: "there is no NVIDIA driver here")
+    refused(training("preregs", "-m", "gpu"), "-m gpu asks for a CUDA device", "--rehearse")
+    (training.folder / "test_own.py").write_text("import pytest\n\n@pytest.mark.gpu\ndef test_own():\n    pass\n")
+    assert training("test_own.py", "-m", "gpu").ret == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("bad.yaml",), "unknown key 'hypothesis'"),
+        (("supported.yaml::nope",), "the items are check"),
+        (("preregs", "-m", "gpu"), "-m gpu asks for a CUDA device"),
+    ],
+)
+def test_workers_refuse_as_one(broken, training, args: tuple[str, ...], text: str) -> None:
+    result = broken.process("-n2", "-p", "no:randomly", *args, CUDA_VISIBLE_DEVICES="")
+    if "gpu" in args and "asks for a CUDA device" not in "\n".join(result.errlines):
+        pytest.fail("this machine has a CUDA device: run the GPU tests instead")
+    refused(result, text)
+    assert not any("FAILED" in line or "Traceback" in line for line in result.outlines)

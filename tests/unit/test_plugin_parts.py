@@ -1,0 +1,141 @@
+"""The plugin's parts that need no pytest session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from making import bound, cell, clause, cmp, estimates, hypothesis
+
+from harness.contracts.records import Decision
+from harness.core.errors import Problem, Where
+from harness.decide.court import Court
+from harness.decide.verdict import decide
+from harness.execute.progress import Running
+from harness.plan.plan import Plan
+from harness.plugin import blocks, cases, registrations, terminal
+from harness.plugin.options import Options
+
+H1 = hypothesis("H1", clause("big", cmp("x", ">=", "1/2", text="x >= 0.5", line=3), line=3), line=2)
+H2 = hypothesis("H2", clause("high", cmp("x", ">=", "9", text="x >= 9", line=5), line=5), role="secondary", line=4)
+KILL = clause("none", cmp("x", "<", "0", text="x < 0", line=9), line=9)
+GATE = clause("varies", cmp("y", ">", "0", text="y > 0", line=7), line=7)
+TOY = bound(H1, H2, gates=(GATE,), kills=(KILL,), retrospective=True)
+PLAN = Plan(
+    bound=TOY, jobs={}, measurements={"m-C1": ("k1", "k2"), "m-C2": ("k3",)}, tables={},
+    estimates={name: f"key of {name}" for name in estimates(("x", cell(1.0)), ("y", cell(1.0)))}, verdict="v",
+)  # fmt: skip
+
+
+def outcome(name: str, x: float, y: float = 1.0, lenient: bool = False) -> cases.Outcome:
+    case = next(case for case in cases.cases(TOY, PLAN) if case.name == name)
+    return cases.judge(case, Court(TOY, estimates(("x", cell(x)), ("y", cell(y)))), lenient=lenient)
+
+
+def test_the_items_of_a_prereg() -> None:
+    assert [(case.name, case.line) for case in cases.cases(TOY, PLAN)] == [
+        ("check", 1), ("measure[m-C1]", 1), ("measure[m-C2]", 1), ("gate[varies]", 7), ("H1[big]", 3), ("H1", 2),
+        ("H2[high]", 5), ("H2", 4), ("kill[none]", 9), ("verdict", 1),
+    ]  # fmt: skip
+
+
+def test_an_item_needs_what_it_reads_and_the_gates_before_it() -> None:
+    wanted = {case.name: cases.keys(case, TOY, PLAN) for case in cases.cases(TOY, PLAN)}
+    x, y = (PLAN.estimates[next(iter(estimates((name, cell(1.0)))))] for name in "xy")
+    assert wanted["check"] == ()
+    assert wanted["measure[m-C1]"] == ("k1", "k2")
+    assert wanted["gate[varies]"] == (y,)
+    assert set(wanted["H1[big]"]) == set(wanted["H1"]) == set(wanted["kill[none]"]) == {x, y}
+    assert wanted["verdict"] == ("v",)
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "y", "word", "soft"),
+    [
+        ("H1[big]", 1.0, 1.0, "PASSED", False),
+        ("H1[big]", 0.1, 1.0, "FAILED", False),
+        ("H1[big]", 1.0, 0.0, "INCONCLUSIVE", False),
+        ("gate[varies]", 1.0, 0.0, "FAILED", False),
+        ("H2[high]", 1.0, 1.0, "FAILED", True),
+        ("H2", 1.0, 1.0, "FAILED", True),
+        ("kill[none]", -1.0, 1.0, "KILLED", False),
+        ("kill[none]", -1.0, 0.0, "PASSED", False),
+        ("H1", -1.0, 1.0, "KILLED", False),
+    ],
+)
+def test_outcomes(name: str, x: float, y: float, word: str, soft: bool) -> None:
+    found = outcome(name, x, y)
+    assert (found.word, found.soft) == (word, soft)
+    assert outcome(name, x, y, lenient=True).soft
+
+
+def test_a_block_says_formula_value_threshold_and_what_it_would_have_taken() -> None:
+    assert outcome("H1[big]", 0.3).block.splitlines() == [
+        "H1[big] does not hold  (made.yaml:3)",
+        "  big",
+        "  FAILS   x >= 0.5",
+        "          value 0.300, threshold >= 0.5",
+        "          0.300 is 0.200 below 0.5",
+    ]
+
+
+def test_the_end_of_a_prereg_in_lines() -> None:
+    decision = decide(TOY, estimates(("x", cell(0.1)), ("y", cell(1.0))))
+    assert blocks.headline(decision) == "made: NOT SUPPORTED (retrospective), confidence LOW"
+    told = list(blocks.details(decision))
+    assert told[:2] == [
+        "H1 not supported: big: 0.100 is 0.400 below 0.5",
+        "H2 (secondary) not supported: high: 0.100 is 8.900 below 9",
+    ]
+    assert "confidence LOW (claimed none):" in told
+    rehearsed = Decision.model_validate({**decision.model_dump(), "rehearsal": True})
+    assert blocks.headline(rehearsed) == "made: REHEARSAL (rule returned: not supported), confidence none"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.42, "0.4 s"), (59.0, "59.0 s"), (65, "1:05"), (3599.6, "1:00:00"), (7265, "2:01:05")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert terminal.clock(seconds) == text
+
+
+def test_a_running_job_in_one_line() -> None:
+    job = Running("k", "stage[C1.couple]", "training", 0.25, 30.0, 90.0, {"loss": 1.23456})
+    assert terminal.said(job) == "stage[C1.couple] training 25%, loss 1.23 (30.0 s, 1:30 left)"
+
+
+def test_statuses_are_of_the_call_alone() -> None:
+    killed = SimpleNamespace(prereg={"word": "KILLED"}, when="call")
+    assert terminal.status(killed) == ("killed", "K", ("KILLED", {"red": True}))
+    assert terminal.status(SimpleNamespace(prereg={"word": "KILLED"}, when="teardown")) is None
+    assert terminal.status(SimpleNamespace(prereg={"word": "FAILED"}, when="call")) is None
+    assert terminal.status(SimpleNamespace(when="call")) is None
+
+
+def test_one_message_for_all_problems() -> None:
+    first, second = Problem(Where("a.yaml", 3, key="id"), "found x", "y"), Problem(Where(), "no room")
+    assert registrations.message([first]) == "the preregistration cannot run:\na.yaml:3:id: found x; expected y"
+    assert registrations.message([first, second, first]).splitlines() == [
+        "2 things stop the preregistrations:", "a.yaml:3:id: found x; expected y", "no room",
+    ]  # fmt: skip
+
+
+def test_rehearsals_are_on_the_cpu_and_runs_on_cuda() -> None:
+    def options(rehearse: bool, gpu: bool) -> Options:
+        return Options(Path(), Path(), Path(), rehearse=rehearse, gpu=gpu)
+
+    assert registrations.device(options(True, False)) == "cpu"
+    assert registrations.device(options(True, True)) == "cuda"
+    assert registrations.device(options(False, True)) == registrations.device(options(False, False)) == "cuda"
+
+
+def test_a_file_that_the_harness_cannot_handle_is_a_problem_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr(registrations, "_registered", fail)
+    found = registrations.register(Path("x.yaml"), "x.yaml", Options(Path(), Path(), Path()))
+    assert [case.name for case in found.cases] == ["check"]
+    assert "the harness failed on this file: RuntimeError('oh')" in str(found.problems[0])
+    assert "please report" in str(found.problems[0]).lower()
