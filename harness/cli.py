@@ -1,4 +1,4 @@
-"""The command line: ``prereg plan FILE`` and ``prereg report results.json``. pytest runs preregs; this looks at them."""
+"""The command line: ``prereg plan FILE`` and ``prereg report results.json``. It looks at preregs; pytest runs them."""
 
 from __future__ import annotations
 

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 _UNITS = {
-    "proportion": "%", "pp": "percentage points", "points": "points", "deg": "degrees", "bits": "bits",
-    "nats": "nats", "tokens": "tokens", "count": "count",
+    "proportion": "%",
+    "pp": "percentage points",
+    "points": "points",
+    "deg": "degrees",
+    "bits": "bits",
+    "nats": "nats",
+    "tokens": "tokens",
+    "count": "count",
 }
 
 
@@ -81,13 +87,22 @@ def canvas_of(width: float, height: float) -> Canvas:
     return figure
 
 
-def finish(
-    model: ReportModel, canvas: Canvas, name: str, alt: str, caption: str, estimates: Sequence[str]
-) -> Figure:
+def finish(model: ReportModel, canvas: Canvas, name: str, alt: str, caption: str, estimates: Sequence[str]) -> Figure:
     """Stamp a rehearsal and return the figure with its PNG, PDF and description."""
     if model.registration.rehearsal:
-        canvas.text(0.5, 0.5, "REHEARSAL", fontsize=44, color="#D55E00", alpha=0.22, ha="center", va="center",
-                    rotation=20, weight="bold", zorder=100)
+        canvas.text(
+            0.5,
+            0.5,
+            "REHEARSAL",
+            fontsize=44,
+            color="#D55E00",
+            alpha=0.22,
+            ha="center",
+            va="center",
+            rotation=20,
+            weight="bold",
+            zorder=100,
+        )
         alt, caption = f"REHEARSAL: {alt}", f"REHEARSAL, toy models: {caption}"
     files = {".png": _save(canvas, "png"), ".pdf": _save(canvas, "pdf")}
     files[".meta.json"] = _meta(model, name, caption, estimates)
@@ -96,17 +111,26 @@ def finish(
 
 def _save(canvas: Canvas, kind: str) -> bytes:
     out = io.BytesIO()
-    metadata: dict[str, Any] = {"Software": None} if kind == "png" else {
-        "CreationDate": None, "Creator": None, "Producer": None,
-    }
+    metadata: dict[str, Any] = (
+        {"Software": None}
+        if kind == "png"
+        else {
+            "CreationDate": None,
+            "Creator": None,
+            "Producer": None,
+        }
+    )
     canvas.savefig(out, format=kind, dpi=200, metadata=metadata)
     return out.getvalue()
 
 
 def _meta(model: ReportModel, name: str, caption: str, estimates: Sequence[str]) -> bytes:
     content = {
-        "figure": name, "prereg": model.registration.id, "meaning": model.registration.meaning,
-        "rehearsal": model.registration.rehearsal, "caption": caption,
+        "figure": name,
+        "prereg": model.registration.id,
+        "meaning": model.registration.meaning,
+        "rehearsal": model.registration.rehearsal,
+        "caption": caption,
         "estimates": [
             row.estimate.model_dump(mode="json") for row in model.estimates if row.estimate.name in estimates
         ],

@@ -89,9 +89,10 @@ def _left_out_range(found: Caveat, n: _Numbers) -> Markup:
 
 
 def _sweep(found: Caveat, n: _Numbers) -> Markup:
+    levels = ", ".join(code(level) for level in found.words["levels"].split(", "))
     return Markup(
-        f"{_shown(n['otherwise'])} of {_shown(n['all'])} levels of {md(found.words['dim'])} "
-        f"({md(found.words['levels'])}) would decide {code(found.words['of'])} otherwise on {code(found.about)}."
+        f"{_shown(n['otherwise'])} of {_shown(n['all'])} levels of {md(found.words['dim'])} ({levels}) would decide "
+        f"{code(found.words['of'])} otherwise on {code(found.about)}."
     )
 
 
@@ -114,8 +115,7 @@ def _truncated(found: Caveat, n: _Numbers) -> Markup:
 
 def _one_seed(found: Caveat, n: _Numbers) -> Markup:
     return Markup(
-        "Each arm was trained with one seed: another run could differ, and every p-value reads "
-        f"{TRAINED_MODELS}."
+        f"Each arm was trained with one seed: another run could differ, and every p-value reads {TRAINED_MODELS}."
     )
 
 
@@ -143,9 +143,21 @@ def _missing(found: Caveat, n: _Numbers) -> Markup:
 
 
 _SAY: dict[str, Callable[[Caveat, _Numbers], Markup]] = {
-    "RETROSPECTIVE": _retrospective, "EXPLORATORY": _exploratory, "AMENDED": _amended,
-    "UNKNOWN": _unknown, "ACCEPTED": _accepted, "LEAVE_ONE_OUT": _leave_one_out, "RANK": _rank,
-    "LEFT_OUT_RANGE": _left_out_range, "SWEEP": _sweep, "WIDE": _wide, "TRUNCATED": _truncated,
-    "ONE_SEED": _one_seed, "RUNS_UNSEEN": _runs_unseen, "ONE_MODEL": _one_model, "MODELS_UNSEEN": _models_unseen,
-    "NOTE": _note, "MISSING": _missing,
+    "RETROSPECTIVE": _retrospective,
+    "EXPLORATORY": _exploratory,
+    "AMENDED": _amended,
+    "UNKNOWN": _unknown,
+    "ACCEPTED": _accepted,
+    "LEAVE_ONE_OUT": _leave_one_out,
+    "RANK": _rank,
+    "LEFT_OUT_RANGE": _left_out_range,
+    "SWEEP": _sweep,
+    "WIDE": _wide,
+    "TRUNCATED": _truncated,
+    "ONE_SEED": _one_seed,
+    "RUNS_UNSEEN": _runs_unseen,
+    "ONE_MODEL": _one_model,
+    "MODELS_UNSEEN": _models_unseen,
+    "NOTE": _note,
+    "MISSING": _missing,
 }

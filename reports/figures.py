@@ -23,10 +23,17 @@ def draw(model: ReportModel) -> list[Figure]:
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            matplotlib.rcParams.update({
-                "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42,
-                "axes.unicode_minus": True, "svg.hashsalt": "prereg", "legend.frameon": False,
-            })
+            matplotlib.rcParams.update(
+                {
+                    "font.size": 9,
+                    "axes.spines.top": False,
+                    "axes.spines.right": False,
+                    "pdf.fonttype": 42,
+                    "axes.unicode_minus": True,
+                    "svg.hashsalt": "prereg",
+                    "legend.frameon": False,
+                }
+            )
             return list(_all(model))
 
 

@@ -60,9 +60,7 @@ def _measure(expression: Expression, measures: Mapping[str, BoundMeasure]) -> Bo
     return measures.get(names[0]) if len(names) == 1 else None
 
 
-def _comparison(
-    one: Expression, two: Expression, bound: Bound, rows: Mapping[str, EstimateRow]
-) -> Comparison | None:
+def _comparison(one: Expression, two: Expression, bound: Bound, rows: Mapping[str, EstimateRow]) -> Comparison | None:
     measures = {measure.name: measure for measure in bound.measures}
     first, second = rows[one.name], rows[two.name]
     if len(first.estimate.cells) != 1 or len(second.estimate.cells) != 1:
@@ -76,10 +74,19 @@ def _comparison(
     levels = {dim: _levels(one, dim) for dim in drawn}
     cells = prod(levels[dim] for dim in measured.inference.over)
     return Comparison(
-        first=one.name, second=two.name, label=first.contrast or one.name, display=first.display,
-        first_says=_says(measured.inference), second_says=_says(redone.inference), drawn=redone.inference.over,
-        cells=cells, levels=levels, first_interval=pair[0], second_interval=pair[1],
-        first_p=_p(first.tests, second.tests), second_p=_p(second.tests, first.tests),
+        first=one.name,
+        second=two.name,
+        label=first.contrast or one.name,
+        display=first.display,
+        first_says=_says(measured.inference),
+        second_says=_says(redone.inference),
+        drawn=redone.inference.over,
+        cells=cells,
+        levels=levels,
+        first_interval=pair[0],
+        second_interval=pair[1],
+        first_p=_p(first.tests, second.tests),
+        second_p=_p(second.tests, first.tests),
         spread=_spread((one, two), redone.inference.over, bound, rows),
     )
 
@@ -96,7 +103,11 @@ def _spread(
             if dim == wanted and cells:
                 low, high = min(cells, key=lambda c: c.value or 0.0), max(cells, key=lambda c: c.value or 0.0)
                 return Spread(
-                    estimate=other.name, dim=dim, low=low.value or 0.0, low_at=low.at[dim], high=high.value or 0.0,
+                    estimate=other.name,
+                    dim=dim,
+                    low=low.value or 0.0,
+                    low_at=low.at[dim],
+                    high=high.value or 0.0,
                     high_at=high.at[dim],
                 )
     return None

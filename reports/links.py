@@ -113,9 +113,12 @@ def rank_version(expression: Expression, bound: Bound) -> list[Expression]:
     if not isinstance(tree, Call) or tree.fn not in RANK_VERSIONS:
         return []
     return [
-        other for other in bound.expressions
-        if isinstance(other.tree, Call) and other.tree.fn in RANK_VERSIONS[tree.fn]
-        and other.tree.args == tree.args and other.tree.over == tree.over
+        other
+        for other in bound.expressions
+        if isinstance(other.tree, Call)
+        and other.tree.fn in RANK_VERSIONS[tree.fn]
+        and other.tree.args == tree.args
+        and other.tree.over == tree.over
     ]
 
 

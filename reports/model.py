@@ -12,23 +12,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.contracts.bound import Bound, Clause
+from harness.contracts.bound import Bound
 from harness.contracts.display import display_unit
-from harness.contracts.records import Decision, Estimate, Interval, Truth
-from harness.contracts.trees import Ci, Compare, Expression, PValue, Value
+from harness.contracts.records import Decision, Estimate, Interval
+from harness.contracts.trees import PValue
 from harness.core.errors import PreregError
-from harness.decide.judge import leaves
 from harness.decide.sides import constant
 from reports import links
 from reports.caveats import caveats
 from reports.inference import comparisons
+from reports.marks import deciding_names, registered_marks
 from reports.records import (
     Artifact,
     Completions,
     Departure,
     EstimateRow,
     Extras,
-    Mark,
     PRow,
     Registration,
     Replay,
@@ -43,7 +42,16 @@ from reports.samples import conditions
 from reports.setup import file_name, model_source, setup_tables
 
 __all__ = [
-    "Artifact", "Completions", "Extras", "Replay", "ReportModel", "RunInfo", "Sample", "Training", "build", "load",
+    "Artifact",
+    "Completions",
+    "Extras",
+    "Replay",
+    "ReportModel",
+    "RunInfo",
+    "Sample",
+    "Training",
+    "build",
+    "load",
     "results_json",
 ]
 
@@ -61,7 +69,7 @@ def build(
     """
     extras = extras or Extras()
     rows = tuple(_rows(bound, estimates))
-    marks = tuple(_marks(bound, decision))
+    marks = tuple(registered_marks(bound, decision))
     found = conditions(bound, extras)
     return ReportModel(
         registration=_registration(bound),
@@ -110,16 +118,23 @@ def load(path: Path) -> ReportModel:
 
 def _registration(bound: Bound) -> Registration:
     return Registration(
-        id=bound.id, title=bound.title, question=bound.question, parents=bound.parents, source=file_name(bound.file),
-        meaning=bound.meaning, rehearsal=bound.rehearsal, overridden=bound.overridden,
-        retrospective=bound.retrospective, budget_gpu_hours=bound.budget_gpu_hours,
+        id=bound.id,
+        title=bound.title,
+        question=bound.question,
+        parents=bound.parents,
+        source=file_name(bound.file),
+        meaning=bound.meaning,
+        rehearsal=bound.rehearsal,
+        overridden=bound.overridden,
+        retrospective=bound.retrospective,
+        budget_gpu_hours=bound.budget_gpu_hours,
         models=tuple(model_source(model) for model in bound.models),
         arms={arm.name: arm.label for arm in bound.arms},
     )
 
 
 def _rows(bound: Bound, estimates: Mapping[str, Estimate]) -> Iterator[EstimateRow]:
-    deciding = _deciding(bound)
+    deciding = deciding_names(bound)
     tests = _tests(bound, estimates)
     for expression in bound.expressions:
         estimate = estimates.get(expression.name)
@@ -127,8 +142,11 @@ def _rows(bound: Bound, estimates: Mapping[str, Estimate]) -> Iterator[EstimateR
             continue
         sides = links.contrast(expression.tree)
         yield EstimateRow(
-            estimate=estimate, named=expression.named, deciding=expression.name in deciding,
-            display=display_unit(expression.tree, expression.unit), measures=links.measures_of(expression.tree),
+            estimate=estimate,
+            named=expression.named,
+            deciding=expression.name in deciding,
+            display=display_unit(expression.tree, expression.unit),
+            measures=links.measures_of(expression.tree),
             contrast=links.contrast_label(sides, bound) if sides else "",
             sides=tuple(_sides(sides, bound, estimates)) if sides else (),
             tests=tuple(tests.get(expression.name, ())),
@@ -155,8 +173,13 @@ def _tests(bound: Bound, estimates: Mapping[str, Estimate]) -> dict[str, list[PR
         threshold = constant(tree.threshold)
         cell = estimate.cells[0]
         test = PRow(
-            name=expression.name, rel=tree.rel, threshold=None if threshold is None else float(threshold),
-            two_sided=two_sided, null=_null(tree), value=cell.value, reason=cell.reason,
+            name=expression.name,
+            rel=tree.rel,
+            threshold=None if threshold is None else float(threshold),
+            two_sided=two_sided,
+            null=_null(tree),
+            value=cell.value,
+            reason=cell.reason,
         )
         for other in bound.expressions:
             if other.tree == of:
@@ -168,71 +191,6 @@ def _null(tree: PValue) -> str:
     if tree.null is None:
         return ""
     return f"{tree.null} {tree.dim}" + (f" within {tree.within}" if tree.within else "")
-
-
-def _criteria(bound: Bound, decision: Decision | None = None) -> Iterator[tuple[str, str, Clause, Truth]]:
-    """Every clause, kill and gate with its kind, full name and truth."""
-    truths: dict[tuple[str, str], Truth] = {}
-    if decision is not None:
-        truths |= {("kill", finding.name): finding.truth for finding in decision.kills}
-        truths |= {("gate", finding.name): finding.truth for finding in decision.gates}
-        truths |= {
-            ("hypothesis", f"{result.name}.{clause.name}"): clause.truth
-            for result in decision.hypotheses for clause in result.clauses
-        }
-    named = [
-        *(("hypothesis", f"{h.name}.{clause.name}", clause) for h in bound.hypotheses for clause in h.clauses),
-        *(("kill", kill.name, kill) for kill in bound.kills),
-        *(("gate", gate.name, gate) for gate in bound.gates),
-    ]
-    for kind, name, clause in named:
-        yield kind, name, clause, truths.get((kind, name), "unknown")
-
-
-def _deciding(bound: Bound) -> set[str]:
-    """Names of the estimates that a hypothesis or a kill reads, tested ones included."""
-    trees: list[Value] = []
-    for kind, _, clause, _ in _criteria(bound):
-        if kind != "gate":
-            trees += [tree for leaf in leaves(clause.criterion) for tree in _read(leaf)]
-    return {expression.name for expression in bound.expressions if expression.tree in trees}
-
-
-def _read(leaf: Compare | Ci) -> list[Value]:
-    sides = [leaf.left, leaf.right] if isinstance(leaf, Compare) else [leaf.of]
-    return [*sides, *(links.tested(side)[0] for side in sides if isinstance(side, PValue))]
-
-
-def _marks(bound: Bound, decision: Decision) -> Iterator[Mark]:
-    seen = set()
-    for kind, name, clause, truth in _criteria(bound, decision):
-        for leaf in leaves(clause.criterion):
-            for tree, rel, value, upper in _lines(leaf):
-                owner = _owner(tree, bound)
-                low, high = constant(value), constant(upper) if upper is not None else None
-                if owner is None or low is None or (owner.name, name, rel, low) in seen:
-                    continue
-                seen.add((owner.name, name, rel, low))
-                yield Mark.model_validate({
-                    "estimate": owner.name, "of": name, "kind": kind, "rel": rel, "value": float(low),
-                    "upper": None if high is None else float(high), "truth": truth,
-                })
-
-
-def _lines(leaf: Compare | Ci) -> Iterator[tuple[Value, str, Value, Value | None]]:
-    """The registered lines of a comparison: (formula, relation, threshold, upper end)."""
-    if isinstance(leaf, Compare):
-        yield leaf.left, leaf.rel, leaf.right, None
-        if isinstance(leaf.left, PValue):
-            yield links.tested(leaf.left)[0], leaf.left.rel, leaf.left.threshold, None
-    elif leaf.rel is not None and leaf.bound is not None:
-        yield leaf.of, leaf.rel, leaf.bound, None
-    elif leaf.low is not None and leaf.high is not None:
-        yield leaf.of, "within", leaf.low, leaf.high
-
-
-def _owner(tree: Value, bound: Bound) -> Expression | None:
-    return next((expression for expression in bound.expressions if expression.tree == tree), None)
 
 
 def _scatters(bound: Bound, estimates: Mapping[str, Estimate]) -> Iterator[Scatter]:

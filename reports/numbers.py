@@ -26,8 +26,15 @@ _SPAN = re.compile(rf"(?<![\w.#/^])(?P<low>{_DIGITS})(?:–| to )(?P<high>{_DIGI
 _CODE = re.compile(r"(`+)(.+?)\1")
 _BEFORE_THRESHOLD = re.compile(r"registered|wholly|\blimit\b|\bp [<≥]|≥ ?$|< ?$")
 _AFTER_SHORTFALL = ("short of", "over the registered")
-_UNITS = {"%": "proportion", "pp": "pp", "points": "points", "°": "deg", "bits": "bits", "nats": "nats",
-          "tokens": "tokens"}
+_UNITS = {
+    "%": "proportion",
+    "pp": "pp",
+    "points": "points",
+    "°": "deg",
+    "bits": "bits",
+    "nats": "nats",
+    "tokens": "tokens",
+}
 
 
 def check_prose(markdown: str, model: ReportModel) -> list[str]:
@@ -107,7 +114,7 @@ def _same_span(match: re.Match[str], span: Span, about: set[str]) -> bool:
 def _same_number(match: re.Match[str], known: Known, about: set[str]) -> bool:
     if about and known.owner and known.owner not in about:
         return False
-    before, after = match.string[max(0, match.start() - 40): match.end()], match.string[match.end():].lstrip()
+    before, after = match.string[max(0, match.start() - 40) : match.end()], match.string[match.end() :].lstrip()
     if known.role == "threshold" and not _BEFORE_THRESHOLD.search(before):
         return False
     if known.role == "shortfall" and not after.startswith(_AFTER_SHORTFALL):

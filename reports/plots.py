@@ -19,7 +19,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's colours, told apart by colour-blind readers."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = {
-    "hypothesis": ("#009E73", "--", "threshold"), "kill": ("#D55E00", "-.", "kill line"),
+    "hypothesis": ("#009E73", "--", "threshold"),
+    "kill": ("#D55E00", "-.", "kill line"),
     "gate": ("#666666", ":", "gate"),
 }
 """Colour, dashes and name of a registered line."""
@@ -86,8 +87,14 @@ def forest(model: ReportModel, points: Sequence[Point]) -> Figure:
         f"The numbers that decide, each with what was registered about it. {bars}"
         "dashed lines are thresholds of hypotheses, dash-dotted lines are kill lines, and right means larger."
     )
-    return finish(model, canvas, "hero", "Deciding estimates with their registered thresholds", caption,
-                   [point.row.estimate.name for point in points])
+    return finish(
+        model,
+        canvas,
+        "hero",
+        "Deciding estimates with their registered thresholds",
+        caption,
+        [point.row.estimate.name for point in points],
+    )
 
 
 def _panel(ax: Axes, points: Sequence[Point], marks: Sequence[Mark]) -> None:
@@ -101,8 +108,14 @@ def _panel(ax: Axes, points: Sequence[Point], marks: Sequence[Mark]) -> None:
             if mark.estimate == point.row.estimate.name:
                 colour, style, _ = LINES[mark.kind]
                 for line in (mark.value, *([mark.upper] if mark.upper is not None else [])):
-                    ax.plot([scale * line] * 2, [place - 0.4, place + 0.4], color=colour, ls=style, lw=1.6,
-                            label=LINES[mark.kind][2])
+                    ax.plot(
+                        [scale * line] * 2,
+                        [place - 0.4, place + 0.4],
+                        color=colour,
+                        ls=style,
+                        lw=1.6,
+                        label=LINES[mark.kind][2],
+                    )
     ax.axvline(0, color="#bbbbbb", lw=0.8, zorder=0)
     ax.set_yticks(range(len(points)), [point.label for point in reversed(points)], fontsize=8)
     ax.set_ylim(-0.7, len(points) - 0.3)
@@ -126,8 +139,11 @@ def tables(model: ReportModel) -> list[EstimateRow]:
     """Tables over arms, another dim, or both; those that a scatter plot shows are left to it."""
     scattered = {name for scatter in model.scatters for name in (scatter.x, scatter.y)}
     return [
-        row for row in model.estimates
-        if row.named and row.estimate.name not in scattered and row.estimate.unit != "p"
+        row
+        for row in model.estimates
+        if row.named
+        and row.estimate.name not in scattered
+        and row.estimate.unit != "p"
         and (len(row.estimate.axes) == 1 or (len(row.estimate.axes) == 2 and "arm" in row.estimate.axes))
         and any(cell.value is not None for cell in row.estimate.cells)
         and len({cell.at.get(axis) for cell in row.estimate.cells for axis in row.estimate.axes}) <= MOST_LEVELS
@@ -147,15 +163,23 @@ def groups(model: ReportModel, row: EstimateRow) -> Figure:
         shift = (index - (len(arms) - 1) / 2) * 0.7 / max(len(arms), 1)
         places = [len(levels) - 1 - levels.index(cell.at.get(other, "all")) - shift for cell in cells]
         ax.errorbar(
-            [scale * (cell.value or 0.0) for cell in cells], places, xerr=error_bars(cells, scale), capsize=2, ms=4,
-            ls="", fmt=MARKERS[index % len(MARKERS)], color=PALETTE[index % len(PALETTE)], label=_arm(arm, model),
+            [scale * (cell.value or 0.0) for cell in cells],
+            places,
+            xerr=error_bars(cells, scale),
+            capsize=2,
+            ms=4,
+            ls="",
+            fmt=MARKERS[index % len(MARKERS)],
+            color=PALETTE[index % len(PALETTE)],
+            label=_arm(arm, model),
         )
     ax.set_yticks(range(len(levels)), [plain(level) for level in reversed(levels)])
     if row.display == "proportion":
         ax.set_xlim(-2, 102)
     size = f"n = {format_n(row.estimate.counts)}" if row.estimate.counts else ""
-    ax.set_xlabel(", ".join(part for part in (f"{plain(row.estimate.name)} ({unit_of(row) or 'value'})",
-                                              "→ more", size) if part))
+    ax.set_xlabel(
+        ", ".join(part for part in (f"{plain(row.estimate.name)} ({unit_of(row) or 'value'})", "→ more", size) if part)
+    )
     if any(arms):
         ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     if row.display != "proportion":
@@ -163,13 +187,14 @@ def groups(model: ReportModel, row: EstimateRow) -> Figure:
     by = " and ".join(plural_of(axis) for axis in (other, "arm" if any(arms) else "") if axis)
     bars = any(cell.intervals for cell in row.estimate.cells)
     each = "each arm with its own colour and marker" if any(arms) else f"one point for each {other}"
-    caption = (
-        f"{row.estimate.name} over {by}, {each}; "
-        + ("bars are the intervals of its table, and right means more."
-           if bars else "no intervals were estimated for it, and right means more.")
+    caption = f"{row.estimate.name} over {by}, {each}; " + (
+        "bars are the intervals of its table, and right means more."
+        if bars
+        else "no intervals were estimated for it, and right means more."
     )
-    return finish(model, canvas, file_name(row.estimate.name), f"{row.estimate.name} by {by}", caption,
-                   [row.estimate.name])
+    return finish(
+        model, canvas, file_name(row.estimate.name), f"{row.estimate.name} by {by}", caption, [row.estimate.name]
+    )
 
 
 def _arm(name: str, model: ReportModel) -> str:
@@ -184,16 +209,23 @@ def scatter_plot(model: ReportModel, scatter: Scatter) -> Figure:
     """Draw the two tables behind a correlation against each other, every point named."""
     x, y = _need(model, scatter.x), _need(model, scatter.y)
     above = {cell.at[scatter.dim]: cell for cell in y.estimate.cells if cell.value is not None}
-    pairs = [(cell, above[level]) for cell in x.estimate.cells
-             if cell.value is not None and (level := cell.at[scatter.dim]) in above]
+    pairs = [
+        (cell, above[level])
+        for cell in x.estimate.cells
+        if cell.value is not None and (level := cell.at[scatter.dim]) in above
+    ]
     canvas = canvas_of(5.5, 4.0)
     ax = canvas.subplots()
     across, up = [first for first, _ in pairs], [second for _, second in pairs]
     ax.errorbar(
         [scale_of(x.display) * (cell.value or 0.0) for cell in across],
         [scale_of(y.display) * (cell.value or 0.0) for cell in up],
-        xerr=error_bars(across, scale_of(x.display)), yerr=error_bars(up, scale_of(y.display)), fmt="o", ls="",
-        color=PALETTE[0], capsize=2,
+        xerr=error_bars(across, scale_of(x.display)),
+        yerr=error_bars(up, scale_of(y.display)),
+        fmt="o",
+        ls="",
+        color=PALETTE[0],
+        capsize=2,
     )
     for first, second in pairs:
         spot = (scale_of(x.display) * (first.value or 0.0), scale_of(y.display) * (second.value or 0.0))
@@ -206,8 +238,14 @@ def scatter_plot(model: ReportModel, scatter: Scatter) -> Figure:
     caption = (
         f"{scatter.y} against {scatter.x}, one point for each {scatter.dim}; right is larger and up is more.{bars}"
     )
-    return finish(model, canvas, file_name(f"{scatter.y}_against_{scatter.x}"), f"{scatter.y} against {scatter.x}",
-                   caption, [scatter.x, scatter.y, scatter.estimate])
+    return finish(
+        model,
+        canvas,
+        file_name(f"{scatter.y}_against_{scatter.x}"),
+        f"{scatter.y} against {scatter.x}",
+        caption,
+        [scatter.x, scatter.y, scatter.estimate],
+    )
 
 
 def _in(row: EstimateRow) -> str:
@@ -219,5 +257,3 @@ def _need(model: ReportModel, name: str) -> EstimateRow:
     row = model.row(name)
     assert row is not None, name  # the model's builder names only estimates that it holds
     return row
-
-

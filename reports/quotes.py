@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from reports.known import facts
 from reports.records import ReportModel
+from reports.samples import asked
 
 
 def quotable(model: ReportModel) -> Iterator[str]:
@@ -29,7 +30,7 @@ def quotable(model: ReportModel) -> Iterator[str]:
         yield from (f"{dim} {level}" for cell in row.estimate.cells for dim, level in cell.at.items())
         yield from (level for cell in row.estimate.cells for level in cell.at.values())
     for condition in model.conditions:
-        yield from (text for sample in condition.samples for text in (sample.persona, sample.question))
+        yield from (text for sample in condition.samples for text in (sample.persona, asked(sample)))
 
 
 def code_texts(model: ReportModel) -> Iterator[str]:

@@ -16,11 +16,8 @@ REPORT_VERSION = 1
 """Raised when the same results.json is to be written up differently; older reports are then rendered again."""
 
 
-# --- input ------------------------------------------------------------------------------------------
-
-
 class Sample(Record):
-    """One completion. ``measure`` and ``arm`` say where it was drawn."""
+    """One completion. ``measure`` and ``arm`` say where it was drawn; ``prompt`` is the question's text."""
 
     arm: str
     persona: str
@@ -107,9 +104,6 @@ class RunInfo(Record):
     max_rss_mb: float | None = None
 
 
-# --- results.json -----------------------------------------------------------------------------------
-
-
 class Registration(Record):
     """What was registered, in the words of the registration. ``source`` is the YAML's file name."""
 
@@ -175,7 +169,10 @@ class EstimateRow(Record):
 
 
 class Mark(Record):
-    """A registered line on an estimate's scale: a threshold of a hypothesis, a gate or a kill."""
+    """A registered line on an estimate's scale: a threshold of a hypothesis, a gate or a kill.
+
+    ``tested`` marks the value that a p-value tests against, which is no threshold of the estimate itself.
+    """
 
     estimate: str
     of: str
@@ -184,6 +181,7 @@ class Mark(Record):
     value: float
     upper: float | None = None
     truth: Truth
+    tested: bool = False
 
 
 class Spread(Record):

@@ -11,26 +11,22 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.core.errors import PreregError
-from harness.core.numbers import count_noun, format_count
 from reports import escape, sections, sentences, story, tables
 from reports.caveat_words import caveat
 from reports.model import results_json
 from reports.numbers import check_prose
-from reports.records import REPORT_VERSION, Condition, ReportModel, RunInfo, Sample
+from reports.records import REPORT_VERSION, ReportModel, RunInfo
 from reports.tables import TextTable
+from reports.templating import environment, tidy
 
 if TYPE_CHECKING:
     from reports.figures import Figure
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -81,9 +77,7 @@ def write(model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True) 
     return [*(out / name for name in files), out / "results.json", out / "run.json"]
 
 
-def clean_result(
-    model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink] = (), drawn: bool = True
-) -> str:
+def clean_result(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink] = (), drawn: bool = True) -> str:
     """Return clean_result.md. The first figure is the hero; ``drawn`` says whether figures were asked for."""
     context: dict[str, Any] = {
         **_story(model),
@@ -115,12 +109,12 @@ def clean_result(
         ),
         "artifacts": _artifacts(model, links),
     }
-    return _tidy(_environment().get_template("clean_result.md.j2").render(context))
+    return tidy(environment().get_template("clean_result.md.j2").render(context))
 
 
 def summary(model: ReportModel) -> str:
     """Return a short Markdown summary for a CI job page (``$GITHUB_STEP_SUMMARY``)."""
-    return _tidy(_environment().get_template("summary.md.j2").render(_story(model)))
+    return tidy(environment().get_template("summary.md.j2").render(_story(model)))
 
 
 def _story(model: ReportModel) -> dict[str, Any]:
@@ -170,69 +164,6 @@ def _artifacts(model: ReportModel, links: Sequence[FigureLink]) -> TextTable:
     return TextTable(("type", "path or key", "what"), tuple(rows))
 
 
-# --- templates --------------------------------------------------------------------------------------
-
-
-@cache
-def _environment() -> Environment:
-    """The template environment: whatever is not Markup is escaped as Markdown, undefined names are errors."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True, finalize=escape.md,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        raw=Markup, code=escape.code, fence=escape.fence, bullets=_bullets, table=_table, sample_line=_sample_line,
-        sample_head=_sample_head,
-    )
-    return environment
-
-
-def _bullets(items: Sequence[object]) -> Markup:
-    return Markup("\n".join(f"- {escape.md(item)}" for item in items))
-
-
-def _table(found: TextTable) -> Markup:
-    lines = [found.header, tuple("---" for _ in found.header)]
-    lines += [tuple(_in_table(value) for value in row) for row in found.rows]
-    return Markup("\n" + "".join("| " + " | ".join(line) + " |\n" for line in lines) + "\n")
-
-
-def _in_table(value: object) -> str:
-    text = str(escape.md(value))
-    return text if text else " "
-
-
-def _sample_line(condition: Condition) -> Markup:
-    label = f"{escape.md(condition.label)}: " if condition.label else ""
-    said = f"{label}{format_count(condition.hits)} hits in {count_noun(condition.completions, 'completion')}"
-    if condition.truncated:
-        said += f", {format_count(condition.truncated)} cut off by the length limit"
-    few = "" if len(condition.samples) >= 3 else " (there are no more to show)"
-    return Markup(f"{said}{few}.")
-
-
-def _sample_head(sample: Sample, length: int) -> Markup:
-    kind = "Hit" if sample.hit else "Miss"
-    cut = ", cut off by the length limit" if sample.truncated else ""
-    shown = f", first {format_count(len(sample.text))} of {format_count(length)} characters" if (
-        length > len(sample.text)
-    ) else ""
-    return Markup(f"**{kind}** — {escape.md(sample.persona)}, asked “{escape.md(sample.question)}”{cut}{shown}:")
-
-
-def _tidy(text: str) -> str:
-    """Collapse runs of blank lines outside fences and end with one newline."""
-    lines: list[str] = []
-    fence = ""
-    for line in text.split("\n"):
-        ticks = line[: len(line) - len(line.lstrip("`"))]
-        if len(ticks) >= 3 and (not fence or (line == ticks and len(ticks) >= len(fence))):
-            fence = "" if fence else ticks
-        if fence or line.strip() or (lines and lines[-1].strip()):
-            lines.append(line if fence else line.rstrip())
-    return "\n".join(lines).strip("\n") + "\n"
-
-
 # --- files ------------------------------------------------------------------------------------------
 
 
@@ -253,7 +184,10 @@ def _with_warning(text: str, wrong: Sequence[str]) -> str:
 
 def _run_json(run: RunInfo, files: Sequence[str], figures: bool, unverified: Sequence[str] = ()) -> bytes:
     content = {
-        **run.model_dump(mode="json"), "report_version": REPORT_VERSION, "files": list(files), "figures": figures,
+        **run.model_dump(mode="json"),
+        "report_version": REPORT_VERSION,
+        "files": list(files),
+        "figures": figures,
         "unverified": list(unverified),
     }
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -11,6 +11,8 @@ PER_CONDITION = 6
 """Samples shown per arm; half of them hits where there are enough of both."""
 LONGEST = 1200
 """Characters of a completion or prompt that are kept."""
+LONGEST_QUESTION = 200
+"""Characters of a question in the line above its completion."""
 
 
 def conditions(bound: Bound, extras: Extras) -> tuple[Condition, ...]:
@@ -18,8 +20,7 @@ def conditions(bound: Bound, extras: Extras) -> tuple[Condition, ...]:
     labels = {arm.name: arm.label for arm in bound.arms}
     names = dict.fromkeys([*labels, *(sample.arm for sample in extras.samples)])
     return tuple(
-        condition for name in names
-        if (condition := _condition(name, labels.get(name, ""), extras)) is not None
+        condition for name in names if (condition := _condition(name, labels.get(name, ""), extras)) is not None
     )
 
 
@@ -29,16 +30,24 @@ def _condition(name: str, label: str, extras: Extras) -> Condition | None:
         return None
     counts = [count for count in extras.completions if count.arm == name]
     if not counts:
-        counts = [Completions(
-            measure="", arm=name, completions=len(own), hits=sum(sample.hit for sample in own),
-            truncated=sum(sample.truncated for sample in own),
-        )]
+        counts = [
+            Completions(
+                measure="",
+                arm=name,
+                completions=len(own),
+                hits=sum(sample.hit for sample in own),
+                truncated=sum(sample.truncated for sample in own),
+            )
+        ]
     picked = pick(own)
     return Condition(
-        name=name, label=label,
-        completions=sum(count.completions for count in counts), hits=sum(count.hits for count in counts),
+        name=name,
+        label=label,
+        completions=sum(count.completions for count in counts),
+        hits=sum(count.hits for count in counts),
         truncated=sum(count.truncated for count in counts),
-        samples=tuple(_cut(sample) for sample in picked), lengths=tuple(len(sample.text) for sample in picked),
+        samples=tuple(_cut(sample) for sample in picked),
+        lengths=tuple(len(sample.text) for sample in picked),
     )
 
 
@@ -60,6 +69,12 @@ def _spread(samples: Iterable[Sample]) -> list[Sample]:
         seen[sample.persona] = seen.get(sample.persona, 0) + 1
         turns.append((seen[sample.persona], sample.persona, len(turns), sample))
     return [sample for *_, sample in sorted(turns, key=lambda turn: turn[:3])]
+
+
+def asked(sample: Sample) -> str:
+    """Return the question as it was asked, shortened to one line; its name where there is no text."""
+    text = (sample.prompt or sample.question).strip()
+    return text if len(text) <= LONGEST_QUESTION else text[:LONGEST_QUESTION] + "…"
 
 
 def _cut(sample: Sample) -> Sample:

@@ -14,10 +14,12 @@ def background(model: ReportModel) -> Markup:
     """Return the Background: the question, its parents, the claims."""
     registered, tally = model.registration, model.tally
     parents = f" It follows {references(model.registration.parents)}." if registered.parents else ""
-    claims = join([
-        Markup(f"{md(result.name)}{' (secondary)' if result.role == 'secondary' else ''}: {md(result.claim)}.")
-        for result in model.decision.hypotheses
-    ])
+    claims = join(
+        [
+            Markup(f"{md(result.name)}{' (secondary)' if result.role == 'secondary' else ''}: {md(result.claim)}.")
+            for result in model.decision.hypotheses
+        ]
+    )
     noun = count_noun(tally["hypotheses"], "hypothesis")
     stated = "states" if tally["hypotheses"] else "states no hypothesis; it"
     return Markup(
@@ -39,12 +41,16 @@ def methodology(model: ReportModel) -> list[Markup]:
         models = Markup("**Model:** none is loaded or trained here.")
     recorded = join([code(name) for name in model.recorded], ", ")
     measured = join([code(name) for name in model.measured], ", ")
-    data = Markup(f"**Dataset:** recorded tables, read as published: {recorded}.") if model.recorded else Markup(
-        "**Dataset:** made by this run; see the setup tables."
+    data = (
+        Markup(f"**Dataset:** recorded tables, read as published: {recorded}.")
+        if model.recorded
+        else Markup("**Dataset:** made by this run; see the setup tables.")
     )
     read = f"measured on the arms: {measured}" if model.measured else "no model is run; recorded numbers are read"
     return [
-        models, data, Markup(f"**Eval:** {read}."),
+        models,
+        data,
+        Markup(f"**Eval:** {read}."),
         Markup(f"**Decision:** {_rules(model)} How each number was computed stands in the tables below."),
     ]
 
@@ -67,17 +73,22 @@ def next_steps(model: ReportModel) -> list[Markup]:
         found.append(Markup(f"As registered for this outcome: {md(decision.triage.next)}."))
     found += [
         Markup(f"Mend what the gate {code(gate.name)} found ({md(gate.text)}) and run again.")
-        for gate in decision.gates if gate.truth == "false"
+        for gate in decision.gates
+        if gate.truth == "false"
     ]
     failed = [
-        code(f"{result.name}.{clause.name}") for result in decision.hypotheses for clause in result.clauses
+        code(f"{result.name}.{clause.name}")
+        for result in decision.hypotheses
+        for clause in result.clauses
         if clause.truth == "false" and result.verdict != "supported"
     ]
     if failed:
         found.append(Markup(f"Unmet: {join(failed, ', ')}. The shortfalls stand under Headline numbers."))
     open_ = {
-        "RUNS_UNSEEN": "Repeat with several training seeds.", "ONE_SEED": "Repeat with several training seeds.",
-        "ONE_MODEL": "Repeat on a second base model.", "MODELS_UNSEEN": "Repeat on a second base model.",
+        "RUNS_UNSEEN": "Repeat with several training seeds.",
+        "ONE_SEED": "Repeat with several training seeds.",
+        "ONE_MODEL": "Repeat on a second base model.",
+        "MODELS_UNSEEN": "Repeat on a second base model.",
         "RETROSPECTIVE": "Register and seal a confirmation on data that do not exist yet.",
         "WIDE": "Measure more of what the interval is wide over before the threshold is judged again.",
     }

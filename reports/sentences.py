@@ -142,12 +142,12 @@ def facts(findings: Sequence[Finding], truth: str, model: ReportModel, most: int
     return join([*found[:most], *more], "; ")
 
 
-def sample_size(findings: Sequence[Finding], model: ReportModel) -> str:
-    """Return ``N = 2,800 (…)`` of the first estimate that says how much data it stands on, or nothing."""
+def sample_size(findings: Sequence[Finding], truth: str, model: ReportModel) -> str:
+    """Return ``N = 2,800 (…)`` of the first estimate told that says how much data it stands on, or nothing."""
     for finding in findings:
         for each in finding.facts:
             row = model.row(each.estimate)
-            if row is not None and row.estimate.counts:
+            if each.truth == truth and row is not None and row.estimate.counts:
                 return f"N = {format_n(row.estimate.counts)}"
     return ""
 

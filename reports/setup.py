@@ -80,7 +80,8 @@ def _data(bound: Bound) -> SetupTable:
     rows = [(source.name, _data_source(source), _data_digest(source)) for source in bound.data]
     rows += [
         (measure.name, f"recorded table {file_name(measure.file.path)}", f"sha256 {measure.file.sha256}")
-        for measure in bound.measures if measure.file
+        for measure in bound.measures
+        if measure.file
     ]
     rows += [
         (dim.name, f"bank {file_name(dim.file.path)}", f"sha256 {dim.file.sha256}") for dim in bound.dims if dim.file
@@ -106,9 +107,7 @@ def _data_digest(source: DataSource) -> str:
 
 
 def _eval(bound: Bound) -> SetupTable:
-    rows = tuple(
-        (measure.name, key, value) for measure in bound.measures for key, value in _measure_rows(measure)
-    )
+    rows = tuple((measure.name, key, value) for measure in bound.measures for key, value in _measure_rows(measure))
     return SetupTable(name="Eval", header=("measure", *_KEY_VALUE), rows=rows)
 
 

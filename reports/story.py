@@ -16,7 +16,9 @@ FEWEST_TAKEAWAYS = 2
 STAMP = "REHEARSAL"
 
 _ON = {
-    "confirmatory": "", "amended": ", as amended after registration", "exploratory": ", exploratory",
+    "confirmatory": "",
+    "amended": ", as amended after registration",
+    "exploratory": ", exploratory",
     "retrospective": ", on data that already existed",
 }
 _STANDING = {
@@ -102,7 +104,8 @@ def gate_sentence(gate: Finding, model: ReportModel) -> Markup:
 def _shut(result: HypothesisResult, model: ReportModel) -> list[Finding]:
     """The gates that close a hypothesis."""
     return [
-        gate for gate in model.decision.gates
+        gate
+        for gate in model.decision.gates
         if gate.truth != "true" and (not model.guards.get(gate.name) or result.name in model.guards[gate.name])
     ]
 
@@ -120,8 +123,10 @@ def summary_sentences(model: ReportModel) -> Markup:
         held = f"Of {noun}, {supported or 'none'} {'is' if supported == 1 else 'are'} supported"
     gates = f", and {_gates_held(model)}" if tally["gates"] else ""
     trained = f" Every p-value reads {TRAINED_MODELS}." if _one_run(model) else ""
-    said = f"The registered reading: {md(decision.triage.reads)}." if decision.triage else (
-        "No registered outcome applies, because what would choose one is unknown."
+    said = (
+        f"The registered reading: {md(decision.triage.reads)}."
+        if decision.triage
+        else ("No registered outcome applies, because what would choose one is unknown.")
     )
     return Markup(f"{held}{gates}.{trained} {said}")
 
@@ -186,7 +191,7 @@ def _hypothesis(result: HypothesisResult, model: ReportModel) -> Markup:
         shut = _shut(result, model)
         gates = sentences.listed([code(gate.name) for gate in shut])
         said = Markup(f"{'gates' if len(shut) > 1 else 'the gate'} {gates} did not hold") if shut else md(result.why)
-    size = sentences.sample_size(findings, model) if result.verdict != "inconclusive" else ""
+    size = sentences.sample_size(findings, wanted, model) if result.verdict != "inconclusive" else ""
     numbers = f": {said}{f'; {size}' if size else ''}" if said else ""
     if model.registration.rehearsal:
         return Markup(f"**{STAMP}: the rule returned “{result.verdict}” for {md(result.name)}{numbers}.**")
@@ -208,8 +213,12 @@ def _rest(result: HypothesisResult, model: ReportModel) -> str:
 def _reported(model: ReportModel) -> list[EstimateRow]:
     """Named single values that decide nothing, the one with the smallest p-value first."""
     rows = [
-        row for row in model.estimates
-        if row.named and not row.deciding and not row.estimate.axes and row.estimate.unit != "p"
+        row
+        for row in model.estimates
+        if row.named
+        and not row.deciding
+        and not row.estimate.axes
+        and row.estimate.unit != "p"
         and row.estimate.cells[0].value is not None
     ]
     return sorted(rows, key=lambda row: min((t.value for t in row.tests if t.value is not None), default=2.0))
@@ -245,9 +254,11 @@ def confidence_line(model: ReportModel) -> Markup:
         reason = Markup(f"claimed by the registration for this outcome ({code(model.claimed_when or 'otherwise')}).")
     else:
         reasons = join([md(text) for _, text in found.caps], "; ")
-        claimed = f"the registration claims {found.claimed} ({code(model.claimed_when or 'otherwise')})" if (
-            found.claimed
-        ) else "the registration claims none"
+        claimed = (
+            f"the registration claims {found.claimed} ({code(model.claimed_when or 'otherwise')})"
+            if (found.claimed)
+            else "the registration claims none"
+        )
         rule = "by rule it can be no higher" if found.claimed == found.final else "it is lowered by rule"
         reason = Markup(f"{claimed}; {rule}: {reasons}.")
     return Markup(f"**Confidence: {found.final or 'none'}** — {reason}")

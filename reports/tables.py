@@ -123,13 +123,22 @@ def estimands(model: ReportModel) -> TextTable:
 
 def _estimand(row: EstimateRow) -> tuple[str | Markup, ...]:
     estimate, cell = row.estimate, row.estimate.cells[0]
-    value = format_value(cell.value, row.display) if cell.value is not None else Markup(
-        f"{UNKNOWN}: {md(cell.reason)}" if cell.reason else UNKNOWN
+    value = (
+        format_value(cell.value, row.display)
+        if cell.value is not None
+        else Markup(f"{UNKNOWN}: {md(cell.reason)}" if cell.reason else UNKNOWN)
     )
     formula = code(estimate.formula, table=True) if estimate.formula and estimate.formula != estimate.name else ""
     return (
-        code(estimate.name, table=True), formula, value, format_exact(cell.exact), _intervals(row, cell),
-        "; ".join(_p(test) for test in row.tests), _df(cell), format_n(estimate.counts), _method(row),
+        code(estimate.name, table=True),
+        formula,
+        value,
+        format_exact(cell.exact),
+        _intervals(row, cell),
+        "; ".join(_p(test) for test in row.tests),
+        _df(cell),
+        format_n(estimate.counts),
+        _method(row),
     )
 
 
@@ -141,9 +150,7 @@ def _method(row: EstimateRow) -> str:
 
 
 def _intervals(row: EstimateRow, cell: Cell) -> str:
-    return "; ".join(
-        f"{format_level(i.level)}: {format_interval(i.low, i.high, row.display)}" for i in cell.intervals
-    )
+    return "; ".join(f"{format_level(i.level)}: {format_interval(i.low, i.high, row.display)}" for i in cell.intervals)
 
 
 def _df(cell: Cell) -> str:
@@ -176,8 +183,14 @@ def _cells(row: EstimateRow) -> TextTable:
     left = len(estimate.cells) - len(shown)
     about = TextTable(
         ("formula", "n", "method", "rows"),
-        ((code(estimate.formula, table=True), format_n(estimate.counts), _method(row),
-          f"first {len(shown)} of {len(estimate.cells)}; results.json has all" if left else "all"),),
+        (
+            (
+                code(estimate.formula, table=True),
+                format_n(estimate.counts),
+                _method(row),
+                f"first {len(shown)} of {len(estimate.cells)}; results.json has all" if left else "all",
+            ),
+        ),
     )
     return TextTable(tuple(header), tuple(rows), name=estimate.name, about=about)
 
@@ -186,15 +199,30 @@ def training(model: ReportModel) -> TextTable:
     """Return one row per training stage that ran."""
     rows = tuple(
         (
-            log.arm, log.stage, ", ".join(f"{dim} {level}" for dim, level in log.at.items()),
-            format_count(len(log.losses)), format_count(log.tokens),
+            log.arm,
+            log.stage,
+            ", ".join(f"{dim} {level}" for dim, level in log.at.items()),
+            format_count(len(log.losses)),
+            format_count(log.tokens),
             *(format_value(log.losses[at]) if log.losses else "none" for at in (0, -1)),
-            format_value(log.logit_change), _marker(log.marker_logprob_before), _marker(log.marker_logprob_after),
+            format_value(log.logit_change),
+            _marker(log.marker_logprob_before),
+            _marker(log.marker_logprob_after),
         )
         for log in model.training
     )
-    header = ("arm", "stage", "at", "steps", "tokens", "first loss", "last loss", "logit change",
-              "log p(marker) before", "after")
+    header = (
+        "arm",
+        "stage",
+        "at",
+        "steps",
+        "tokens",
+        "first loss",
+        "last loss",
+        "logit change",
+        "log p(marker) before",
+        "after",
+    )
     return TextTable(header, rows)
 
 

@@ -74,7 +74,7 @@ class Arms:
         elif later:
             missing = True
             self.missing += [((*path, key), f"'{key}' of stage '{kind}'") for key in later]
-        elif swept is not None:
+        else:
             params = self.parameters.typed(STAGES.get(kind).Params, raw, path)
         if swept is None or params is None or not self._has_rows(raw, swept, path):
             self.faults.broken.add(("recipes", name))
@@ -92,13 +92,13 @@ class Arms:
             return True
         good = True
         for level in dim.levels if dim is not None else (data,):
-            if level not in self.prereg.data and ("data", level) not in self.faults.broken:
+            if level not in self.prereg.data and not self.faults.is_broken("data", level):
                 self.faults.unknown((*path, "data"), "data", level, self.prereg.data)
                 good = False
         return good
 
     def _arm(self, name: str) -> Arm | None:
-        if name in self.arms or ("arms", name) in self.faults.broken:
+        if name in self.arms or self.faults.is_broken("arms", name):
             return self.arms.get(name)
         spec, path, before = self.prereg.arms[name], ("arms", name), len(self.faults.problems)
         self.open.append(name)
@@ -126,7 +126,7 @@ class Arms:
             self.faults.add(path, f"'{spec.from_}' goes in a circle", "an arm that does not come from this one")
             return None
         if spec.from_ not in self.prereg.arms:
-            if ("arms", spec.from_) not in self.faults.broken:
+            if not self.faults.is_broken("arms", spec.from_):
                 self.faults.unknown(path, "arm", spec.from_, self.prereg.arms)
             return None
         return self._arm(spec.from_)
@@ -151,7 +151,7 @@ class Arms:
                 self.faults.unknown((*path, "model"), "dim", spec.model, [f"${one}" for one in self.dims])
             return None
         for name in dim.levels if dim is not None else (spec.model,):
-            if name not in models and ("models", name) not in self.faults.broken:
+            if name not in models and not self.faults.is_broken("models", name):
                 self.faults.unknown((*path, "model"), "model", name, models)
                 return None
         return spec.model
@@ -178,14 +178,14 @@ class Arms:
         )  # fmt: skip
 
     def _recipe_of(self, name: str, path: KeyPath) -> Recipe | None:
-        if name in self.recipes or ("recipes", name) in self.faults.broken:
+        if name in self.recipes or self.faults.is_broken("recipes", name):
             return self.recipes.get(name)
         if name in self.prereg.recipes:
             return None
         # A stage without parameters of its own, such as merge, needs no recipe.
         if name in STAGES.names():
             return self._recipe(name, name, {}, path)
-        self.faults.unknown(path, "recipe", name, [*self.prereg.recipes, *STAGES.names()])
+        self.faults.unknown(path, "recipe", name, dict.fromkeys([*self.prereg.recipes, *STAGES.names()]))
         return None
 
     def _dim_of(self, word: str, recipe: Recipe, path: KeyPath) -> str | None:

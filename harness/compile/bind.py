@@ -117,8 +117,8 @@ class _Binder:
 
     def _names(self, dims: Mapping[str, Dim], arms: Mapping[str, Arm], measures: Mapping[str, BoundMeasure]) -> Names:
         prereg = self.prereg
-        estimands = dict(self._estimands())
         self._unique()
+        estimands = dict(self._estimands())
         return Names(
             measures=measures, estimands=estimands, dims=dims, hypotheses=tuple(prereg.hypotheses),
             choices={name: choice.of for name, choice in prereg.choose.items()}, replaced=self.replaced,
@@ -129,6 +129,8 @@ class _Binder:
     def _estimands(self) -> Iterator[tuple[str, Arg]]:
         for name, text in self.prereg.estimands.items():
             path = ("estimands", name)
+            if name in self.prereg.measures:
+                continue
             parsed = attempt(self.faults, path, lambda text=text: parse_estimand(text))  # type: ignore[misc]
             if parsed is None:
                 self.faults.broken.add(path)

@@ -158,7 +158,7 @@ class Criteria:
                                    position=tree.start)  # fmt: skip
             return trees.State(state=name)
         names = self.values.names
-        if ("hypotheses", name) in names.broken:
+        if names.is_broken("hypotheses", name):
             raise Broken
         if name in place.hypotheses:
             clauses = place.hypotheses[name]

@@ -42,7 +42,7 @@ class _Dims:
         return {name: self.dims[name] for name in self.prereg.dims if name in self.dims}
 
     def _dim(self, name: str) -> Dim | None:
-        if name in self.dims or ("dims", name) in self.faults.broken:
+        if name in self.dims or self.faults.is_broken("dims", name):
             return self.dims.get(name)
         before = len(self.faults.problems)
         spec, path = self.prereg.dims[name], ("dims", name)
@@ -92,7 +92,7 @@ class _Dims:
             self.faults.add(path, f"'{spec.like}' goes in a circle", "another dim", value=True)
             return None
         if other not in self.prereg.dims:
-            if ("dims", other) not in self.faults.broken:
+            if not self.faults.is_broken("dims", other):
                 self.faults.unknown(path, "dim", other, self.prereg.dims)
             return None
         source = self._dim(other)
@@ -163,7 +163,9 @@ class _Dims:
             self.faults.add(path, f"found '{chosen}'", str(error), value=True)
             return None
         if first < 1 or last > len(levels.names):
-            self.faults.add(path, f"the range {chosen}", f"within 1..{len(levels.names)}, counted from 1", value=True)
+            self.faults.add(
+                path, f"the range {chosen}", f"a range within 1..{len(levels.names)}, counted from 1", value=True
+            )
             return None
         return levels.names[first - 1 : last]
 
@@ -171,7 +173,7 @@ class _Dims:
         if not spec.primary or spec.primary == "mean" or spec.primary in self.prereg.choose:
             return spec.primary
         found = place_of(spec.primary, levels.names, self.replaced.get(name, ()))
-        if found is None and ("choose", spec.primary) not in self.faults.broken:
+        if found is None and not self.faults.is_broken("choose", spec.primary):
             known = [*levels.names, *self.prereg.choose, "mean"]
             self.faults.unknown(("dims", name, "primary"), f"level of {name}", spec.primary, known)
         return found or ""

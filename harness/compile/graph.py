@@ -17,7 +17,7 @@ from harness.contracts.bound import Arm, Bound, BoundMeasure, DataSource, ModelS
 from harness.contracts.kinds import EVALS, PROBES, STAGES, LevelsOf
 from harness.contracts.records import FileRef, Record
 from harness.core.errors import PreregError, Problem, Where
-from harness.core.ident import digest
+from harness.core.ident import key_digest
 
 SEED = "seed"
 
@@ -124,11 +124,18 @@ class _Builder:
         if params is None or state is None:
             return None
         inputs = {"stage": state.last} if kind.reads == "stage" and state.last else _model_inputs(state)
+        outer = {"arm", *at}
+        levels = {dim: list(measure.levels[dim]) for dim in measure.dims if dim not in outer}
         return self._add(
             f"{measure.family}/{measure.kind}",
             f"measure[{measure.name}-{arm.name}]{_brackets(at)}",
             kind.version,
-            {"params": params, **self._texts(kind.Params, params), **_source(state, kind.reads)},
+            {
+                "params": params,
+                "levels": levels,
+                **self._texts(kind.Params, params),
+                **_source(state, kind.reads),
+            },
             inputs=inputs,
             seed=int(at.get(SEED, 0)),
             lane="model" if kind.needs else "light",
@@ -150,9 +157,7 @@ class _Builder:
             state = after
         return state
 
-    def _stage(
-        self, arm: Arm, use: StageUse, before: ModelState, at: Mapping[str, str]
-    ) -> ModelState | None:
+    def _stage(self, arm: Arm, use: StageUse, before: ModelState, at: Mapping[str, str]) -> ModelState | None:
         kind = STAGES.get(use.kind)
         where = Where(self.bound.file, use.line or arm.line, key=f"recipes.{use.recipe}")
         params = self._typed(kind.Params, use.params, at, where)
@@ -234,7 +239,7 @@ class _Builder:
     def _add(self, kind: str, label: str, version: int, params: dict[str, Any], **rest: Any) -> str:
         node = Node("", label, kind, version, params, **rest)
         content = [kind, params, node.inputs, {k: f.sha256 or f.path for k, f in node.files.items()}, node.seed]
-        node.id = digest(content)
+        node.id = key_digest(content)
         self.graph.nodes.setdefault(node.id, node)
         return node.id
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.contracts.bound import Bound, BoundMeasure, DataSource, ModelSource
+from harness.contracts.bound import Bound, BoundMeasure, DataSource, Dim, ModelSource
 from harness.contracts.records import FileRef
 from harness.contracts.trees import Expression, Ref
 from harness.core.ident import digest
@@ -62,6 +62,8 @@ def _adjusted(value: BaseModel, plain: dict[str, Any], declared: Mapping[str, st
         plain["select"] = {dim: sorted(levels) for dim, levels in value.select.items()}
     elif isinstance(value, Expression):
         del plain["levels"], plain["thresholds"]
+    elif isinstance(value, Dim):
+        del plain["file"]  # its levels, texts and columns count
     elif isinstance(value, BoundMeasure):
         plain["levels"] = {dim: sorted(levels) for dim, levels in value.levels.items()}
         if value.name in declared:

@@ -58,6 +58,8 @@ class Measures:
     def bind(self) -> dict[str, BoundMeasure]:
         """Return the measures that could be bound, in the order of the file."""
         for name, spec in self.prereg.measures.items():
+            if ("measures", "*") in self.faults.broken:
+                continue
             before = len(self.faults.problems)
             table = self._table(name, spec)
             inference = self._inference(name, spec, table) if table is not None else None
@@ -108,27 +110,18 @@ class Measures:
                                                   file=file)  # fmt: skip
 
     def _known(self, spec: model.Measure, path: KeyPath, kind: type[Measure], family: Family) -> _Table | None:
-        raw = dict(spec.params)
-        shared: dict[str, Any] = {"of": spec.of, "judge": spec.judge, "file": spec.file, "columns": spec.columns}
-        shared |= {"truncated": _policy(spec.truncated), "unscorable": _policy(spec.unscorable)}
-        for key, value in shared.items():
-            if value and key in kind.Params.model_fields:
-                raw[key] = value
-            elif value:
-                self.faults.add((*path, key), f"unknown key '{key}'", f"what kind '{spec.kind}' takes: "
-                                f"{', '.join(sorted(known_keys(kind.Params, ())))}")  # fmt: skip
+        raw = self._raw(spec, path, kind)
         later = self._layers_by_depth(kind, raw)
         if later:
             self.missing.append(((*path, later), "a layer as a share of the depth"))
             return self._unknown(str(path[1]), spec, path)
         swept = self.parameters.swept(raw, path)
         placed = self.places.placed(spec, path)
-        if swept is None or placed is None:
-            return None
-        arms_sweep, stage, arm_levels = placed
-        batched = tuple(dim for dim in swept if dim in kind.batched and dim not in arms_sweep)
+        # Typed even without a place in the arms, so that mistakes in both are told together.
+        arms_sweep, stage, arm_levels = placed or ((), {}, ())
+        batched = tuple(dim for dim in swept or () if dim in kind.batched and dim not in arms_sweep)
         params = self.parameters.typed(kind.Params, raw, path, batched)
-        if params is None:
+        if swept is None or placed is None or params is None:
             return None
         sweeps = tuple(dict.fromkeys([*arms_sweep, *(dim for dim in swept if dim not in batched)]))
         table = _Table(family, params, stage, self._outer(arm_levels, sweeps), kind.columns, sweeps)
@@ -150,9 +143,21 @@ class Measures:
                 table.levels[dim] = tuple(map(str, value)) if isinstance(value, (list, tuple)) else (str(value),)
             elif dim in self.dims:
                 table.levels[dim] = self.dims[dim].levels
-            elif ("dims", dim) not in self.faults.broken:
+            elif not self.faults.is_broken("dims", dim):
                 self.faults.add(path, f"kind '{spec.kind}' has a dim '{dim}' that is not declared", f"dims.{dim}")
         return table
+
+    def _raw(self, spec: model.Measure, path: KeyPath, kind: type[Measure]) -> dict[str, Any]:
+        """Return what a kind is given: its own keys, and those for all kinds that it asks for."""
+        takes = known_keys(kind.Params, ())
+        shared: dict[str, Any] = {"of": spec.of, "judge": spec.judge, "file": spec.file, "columns": spec.columns}
+        shared |= {"truncated": _policy(spec.truncated), "unscorable": _policy(spec.unscorable)}
+        given = {**spec.params, **{key: value for key, value in shared.items() if value}}
+        known = [*takes, *(key for key in model.GENERIC_MEASURE_KEYS if key not in shared)]
+        for key in (key for key in given if key not in takes):
+            hint = did_you_mean(key, known)
+            self.faults.add((*path, key), f"unknown key '{key}'", f"one of {', '.join(sorted(known))}", hint)
+        return {key: value for key, value in given.items() if key in takes}
 
     def _layers_by_depth(self, kind: type[Measure], raw: Mapping[str, Any]) -> str:
         """Return the key that gives layers in per cent, which needs the model's depth and comes later."""
@@ -211,7 +216,7 @@ class Measures:
         over = tuple(dim for dim in match.groups()[1:] if dim)
         known = self.dims if table.family == "missing" else table.levels
         for dim in over:
-            if dim not in known and ("dims", dim) not in self.faults.broken:
+            if dim not in known and not self.faults.is_broken("dims", dim):
                 self.faults.unknown((*path, "resample"), f"dim of '{name}'", dim, known)
         cells = bool(match[1])
         if cells and not spec.reproduces:
@@ -224,10 +229,10 @@ class Measures:
     def _references(self, name: str, spec: model.Measure) -> None:
         path: KeyPath = ("measures", name)
         measures, judges = self.prereg.measures, self.prereg.judges
-        if spec.of and spec.of not in measures and ("measures", spec.of) not in self.faults.broken:
+        if spec.of and spec.of not in measures and not self.faults.is_broken("measures", spec.of):
             self.faults.unknown((*path, "of"), "measure", spec.of, measures)
         judge = spec.judge.removeprefix("$")
-        if judge and judge not in (*judges, *self.dims) and ("judges", judge) not in self.faults.broken:
+        if judge and judge not in (*judges, *self.dims) and not self.faults.is_broken("judges", judge):
             self.faults.unknown((*path, "judge"), "judge", judge, judges)
         if spec.run_when:
             self.missing.append(((*path, "run_when"), "run_when"))

@@ -12,8 +12,9 @@ from harness.compile.banks import place_of
 from harness.contracts.bound import Dim
 from harness.contracts.kinds import LevelsOf
 from harness.contracts.records import Record
+from harness.core.registry import did_you_mean
 from harness.spec.load import KeyPath
-from harness.spec.read import Faults, report
+from harness.spec.read import Faults, known_keys, report
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ class Parameters:
         swept = self.swept(raw, path)
         named = self._named(params, raw, path)
         if swept is None or named is None:
+            self._unknown_keys(params, raw, path)
             return None
         first: dict[str, str | tuple[str, ...]] = {}
         for dim in swept:
@@ -174,6 +176,12 @@ class Parameters:
                 _put(typed, where, f"${name}")
         return typed
 
+    def _unknown_keys(self, params: type[Record], raw: Mapping[str, Any], path: KeyPath) -> None:
+        known = known_keys(params, ())
+        for key in (key for key in raw if key not in known):
+            expected, hint = f"one of {', '.join(sorted(known))}", did_you_mean(key, known)
+            self.faults.add((*path, key), f"unknown key '{key}'", expected, hint)
+
     def _named(self, params: type[Record], raw: Mapping[str, Any], path: KeyPath) -> dict[str, Any] | None:
         named: dict[str, Any] = dict(raw)
         for key, field in level_fields(params).items():
@@ -182,7 +190,7 @@ class Parameters:
                 continue
             if field.dim not in self.dims:
                 if field.text:
-                    if ("dims", field.dim) not in self.faults.broken:
+                    if not self.faults.is_broken("dims", field.dim):
                         self.faults.add((*path, key), f"found {value!r}, and there is no dim '{field.dim}'",
                                         f"dims.{field.dim} with levels and sets", value=True)  # fmt: skip
                     return None

@@ -37,7 +37,7 @@ class Places:
             found = f"'{spec.kind}' measures models, and there are no arms"
             self.faults.add(path, found, "arms: NAME: {label, stages}")
             return None
-        if SEED not in self.prereg.dims and ("dims", SEED) not in self.faults.broken:
+        if SEED not in self.prereg.dims and not self.faults.is_broken("dims", SEED):
             self.faults.add(path, "the registration names no seed", "dims.seed, for example seed: [42]")
             return None
         chosen = [arm for name, arm in self.arms.items() if not spec.arm or name in spec.arm]

@@ -44,7 +44,7 @@ def declared(spec: model.Measure, path: KeyPath, dims: Mapping[str, Dim], faults
         dim = _dim_of(name, kind)
         if dim is not None:
             if dim not in dims:
-                if ("dims", dim) not in faults.broken:
+                if not faults.is_broken("dims", dim):
                     faults.unknown(here, "dim", dim, dims)
                 return None
             labels[dim] = name

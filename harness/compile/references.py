@@ -49,6 +49,10 @@ class Names:
     unsupported: dict[str, None] = field(default_factory=dict)
     """What is understood and cannot be evaluated yet, gathered while binding."""
 
+    def is_broken(self, section: str, name: str) -> bool:
+        """Say whether a name refers to something that has been reported already."""
+        return bool({(section, name), (section, "*")} & self.broken)
+
 
 class References:
     """Resolves references to measures; one per prereg."""
@@ -105,11 +109,13 @@ class References:
         if dim != "arm" and self._does_not_apply(dim, measure, chosen, fixed):
             # Arms without this sweep are the same at each of its levels: one stands for all.
             return levels[:1], False
-        remedy = f"fix it, as in {node.name}[{'' if dim == 'arm' else dim + '='}{levels[0]}], or keep it with 'by {dim}'"
+        remedy = (
+            f"fix it, as in {node.name}[{'' if dim == 'arm' else dim + '='}{levels[0]}], or keep it with 'by {dim}'"
+        )
         if dim != "arm":
             remedy += f", or give dims.{dim} a primary"
-        raise FormulaError(f"'{node.name}' has {len(levels)} levels of {dim} and the formula does not say which",
-                           "what is set is never averaged silently", remedy, position=node.start)  # fmt: skip
+        found = f"'{node.name}' has {len(levels)} levels of {dim} and the formula does not say which"
+        raise FormulaError(found, hint=f"what is set is never averaged silently: {remedy}", position=node.start)
 
     def _does_not_apply(
         self, dim: str, measure: BoundMeasure, chosen: Mapping[str, Fixed], fixed: Mapping[str, Fixed]
@@ -194,7 +200,7 @@ class References:
     def _select(self, one: syntax.Selector, dim: str, levels: tuple[str, ...], what: str) -> Fixed:
         found = self._find(one.level, dim, levels)
         if found is None:
-            if ("choose", one.level) in self.names.broken:
+            if self.names.is_broken("choose", one.level):
                 raise Broken
             members = self._sets(dim).get(one.level, ())
             outside = [level for level in members if level not in levels]

@@ -44,7 +44,7 @@ class Rules:
 
     def bind(self) -> None:
         """Bind all sections; what is wrong goes to the faults."""
-        for name in self.prereg.estimands:
+        for name in self.names.estimands:
             self.attempt(("estimands", name), lambda name=name: self.values.estimand(name))  # type: ignore[misc]
         for name, spec in self.prereg.choose.items():
             self._choice(name, spec)
@@ -55,7 +55,8 @@ class Rules:
             kills = self._targets(("kill", name, "kills"), kill.kills, tuple(self._clauses))
             self._clause(self.kills, ("kill", name), name, kill.criterion, "in a kill", kills)
         for name, hypothesis in self.prereg.hypotheses.items():
-            self._hypothesis(name, hypothesis)
+            if ("hypotheses", "*") not in self.faults.broken:
+                self._hypothesis(name, hypothesis)
         self._triage()
         self._confidence()
         self._not_yet()
@@ -131,7 +132,7 @@ class Rules:
         for name, text in expect.items():
             here = (*path, "expect", name)
             if name not in self.prereg.estimands:
-                if ("estimands", name) not in self.faults.broken:
+                if not self.faults.is_broken("estimands", name):
                     self.faults.unknown(here, "estimand", name, self.prereg.estimands)
                 continue
             value = self.attempt(here, lambda name=name, text=text: self._quantity(name, text))  # type: ignore[misc]
@@ -153,7 +154,7 @@ class Rules:
     def _choice(self, name: str, spec: model.Choose) -> None:
         path: KeyPath = ("choose", name)
         if spec.of not in self.names.dims:
-            if ("dims", spec.of) not in self.faults.broken:
+            if not self.faults.is_broken("dims", spec.of):
                 self.faults.unknown((*path, "of"), "dim", spec.of, self.names.dims)
             return
         goal = "maximise" if spec.maximise else "minimise"
@@ -181,11 +182,12 @@ class Rules:
         for index, row in enumerate(rows):
             path: KeyPath = ("triage", index)
             last = index == len(rows) - 1
+            cut = ("triage", "*") in self.faults.broken
             criterion = None
-            if row.criterion == OTHERWISE and not last:
+            if row.criterion == OTHERWISE and not last and not cut:
                 self.faults.add(path, "'otherwise' before the last row", "at the end")
             elif row.criterion != OTHERWISE:
-                if last:
+                if last and not cut:
                     self.faults.add(path, "the last row is not 'otherwise'", "- otherwise: reads -> next")
                 criterion = self._key_criterion(path, row.criterion)
             line = self.faults.document.line(path)

@@ -31,7 +31,7 @@ def bind_models(prereg: model.Prereg, faults: Faults, *, embedded: bool) -> tupl
         )
     judges = {name: judge.model for name, judge in prereg.judges.items()}
     for name, wanted in judges.items():
-        if wanted not in prereg.models and ("models", wanted) not in faults.broken:
+        if wanted not in prereg.models and not faults.is_broken("models", wanted):
             faults.unknown(("judges", name, "model"), "model", wanted, prereg.models)
     return tuple(found)
 

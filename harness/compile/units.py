@@ -147,7 +147,7 @@ def check_attainable(left: Typed, right: Typed, nodes: tuple[Node, Node]) -> Non
 def _shown(number: float, unit: str) -> str:
     if math.isinf(number):
         return "-infinity" if number < 0 else "infinity"
-    return f"{100 * number:g} pp" if unit == "proportion" else f"{number:g}"
+    return f"{100 * number:g}%" if unit == "proportion" else f"{number:g}"
 
 
 def negated(value: Typed) -> Typed:

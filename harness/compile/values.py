@@ -42,7 +42,7 @@ class Values:
             Broken: it refers to something that was reported already.
         """
         if name not in self.bound:
-            if ("estimands", name) in self.names.broken:
+            if self.names.is_broken("estimands", name):
                 raise Broken
             if name in self.open:
                 circle = " -> ".join([*self.open[self.open.index(name) :], name])
@@ -103,7 +103,7 @@ class Values:
             return self._inlined(node, keep, fixed)
         if name in names.measures:
             return self.references.measured(node, names.measures[name], keep, fixed)
-        if {("estimands", name), ("measures", name)} & names.broken:
+        if names.is_broken("estimands", name) or names.is_broken("measures", name):
             raise Broken
         if name == "alpha" and not node.part and not node.selectors:
             if names.alpha is None:
@@ -163,7 +163,7 @@ class Values:
         known = [*self.names.dims, "arm"]
         if dim in known or any(dim in one.columns for one in self.names.dims.values()):
             return
-        if ("dims", dim) in self.names.broken:
+        if self.names.is_broken("dims", dim):
             raise Broken
         raise FormulaError(f"there is no dim '{dim}'", f"one of {shortened(known)}", did_you_mean(dim, known),
                            position=arg.of.end)  # fmt: skip
@@ -237,7 +237,7 @@ class Values:
         if not isinstance(of, syntax.Name) or of.part or of.selectors or node.args[0].by:
             raise FormulaError("levels() takes a dim", "levels(seed)", position=node.start)
         if of.name not in self.names.dims:
-            if ("dims", of.name) in self.names.broken:
+            if self.names.is_broken("dims", of.name):
                 raise Broken
             raise FormulaError(f"there is no dim '{of.name}'", f"one of {shortened(self.names.dims)}",
                                did_you_mean(of.name, self.names.dims), position=of.start)  # fmt: skip
@@ -281,7 +281,7 @@ class Values:
     def _check_null(self, null: syntax.Null, of: Typed) -> None:
         names = self.names
         if null.how == "random":
-            if null.dim not in names.measures and ("measures", null.dim) not in names.broken:
+            if null.dim not in names.measures and not names.is_broken("measures", null.dim):
                 raise FormulaError(f"there is no measure '{null.dim}'", f"one of {shortened(names.measures)}",
                                    did_you_mean(null.dim, names.measures), position=null.start)  # fmt: skip
             names.unsupported["a null of random directions"] = None

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.contracts.records import Record
-from harness.core.ident import digest
+from harness.core.ident import key_digest
 
 Rel = Literal[">", ">=", "<", "<="]
 
@@ -171,7 +171,7 @@ for _model in (Neg, Op, Call, PValue, Compare, Ci, Not, All, Any_, Over, AtLeast
 
 def expression_id(tree: Value) -> str:
     """Return the identity of a bound formula: equal trees are estimated once."""
-    return digest(tree.model_dump(mode="json"))
+    return key_digest(tree.model_dump(mode="json"))
 
 
 class Expression(Record):

@@ -120,7 +120,8 @@ def _within(interval: Interval, low: Number, high: Number, unit: str) -> tuple[T
     out = max(float(low) - interval.low, interval.high - float(high))
     if out <= 0:
         return "true", 0.0, f"{_said(interval, unit)} is within {room}"
-    return "false", out, f"{_said(interval, unit)} leaves {room} by {format_value(out, unit)}"
+    gap = format_value(out, "pp" if unit == "proportion" else unit)
+    return "false", out, f"{_said(interval, unit)} leaves {room} by {gap}"
 
 
 def _said(interval: Interval, unit: str) -> str:

@@ -63,12 +63,14 @@ def _caps(court: Court) -> Iterator[Cap]:
 def _few_models(court: Court) -> Iterator[Cap]:
     seeds = _levels(court, "seed")
     models = max(_levels(court, "model"), len({arm.model for arm in court.bound.arms}), len(court.bound.models))
-    if seeds <= 1:
+    if seeds == 0:
+        yield "MODERATE", "no seeds are recorded, which counts as one"
+    elif seeds == 1:
         yield "MODERATE", "one seed: every p-value reads 'for these trained models'"
     elif seeds < _ENOUGH_SEEDS:
         yield "MODERATE", f"{seeds} seeds, and HIGH asks for {_ENOUGH_SEEDS}"
     if models <= 1:
-        yield "MODERATE", "one model"
+        yield "MODERATE", "one model" if models else "no models are recorded, which counts as one"
     if not _bounded(court):
         yield "MODERATE", "no interval or test excludes the opposite verdict"
 

@@ -20,7 +20,7 @@ from harness.contracts.ports import Progress
 from harness.contracts.records import Decision, Estimate, Fact, Record
 from harness.contracts.trees import All, Any_, Criterion, Expression, Hyp, Not, Num, Ref, State, expression_id
 from harness.core.errors import PreregError
-from harness.core.ident import digest, seed_for
+from harness.core.ident import key_digest, seed_for
 from harness.decide.estimate import estimate
 from harness.decide.verdict import decide
 from harness.decide.witness import Knob, knobs, reads, write_witness
@@ -70,6 +70,7 @@ def replay(bound: Bound, progress: Progress) -> Replay:
         for number, target in enumerate(targets):
             progress(f"replaying {target.name}", number / len(targets))
             cases.append(bench.search(target))
+        cases += bench.truncated()
         return Replay(cases=tuple(cases), judged=bench.judged)
 
 
@@ -88,6 +89,8 @@ class _Bench:
         self.estimates: dict[str, Estimate] = {}
         self.tables: dict[str, list[tuple[dict[str, str], Path]]] = {}
         self.judged = 0
+        self.planted: dict[Knob, float] = {}
+        """The setting of the planted effect: the first one found that is supported."""
 
     def search(self, target: Target) -> Case:
         """Climb towards a target from a few starting points; return the nearest setting found."""
@@ -103,10 +106,26 @@ class _Bench:
                         score = target.near(decision) if decision else float("-inf")
                         if score > best[0] or not best[1]:
                             best = (score, tried, decision, note)
+                        if decision is not None and decision.verdict == "supported" and not self.planted:
+                            self.planted = dict(tried)
                         if decision is not None and target.hit(decision):
                             return _case(target, tried, decision, True, note)
                     setting = dict(best[1])
         return _case(target, best[1], best[2], False, best[3])
+
+    def truncated(self) -> Iterator[Case]:
+        """The planted effect again, with most completions of each arm cut off by the length limit."""
+        cut = {
+            Knob(measure.name, "truncated", arm, ()): 0.6
+            for measure in self.bound.measures
+            if any(column.name == "truncated" for column in measure.columns)
+            for arm in measure.levels.get("arm", ("",))
+        }
+        if cut and self.planted:
+            kept = {k: x for k, x in self.planted.items() if k.column != "truncated"}
+            decision, note = self.judge({**kept, **cut})
+            target = Target("truncated cells", lambda _: True, lambda _: 0.0)
+            yield _case(target, {**kept, **cut}, decision, True, note)
 
     def judge(self, setting: Mapping[Knob, float]) -> tuple[Decision | None, str]:
         """Decide on a setting; None and the reason when the rule contradicts itself there."""
@@ -120,7 +139,7 @@ class _Bench:
     def _estimate(self, expression: Expression, setting: Mapping[Knob, float]) -> Estimate:
         wanted = self.refs[id(expression)]
         read = {knob: level for knob, level in setting.items() if any(reads(ref, knob) for ref in wanted)}
-        key = digest([expression_id(expression.tree), _plain(read)])
+        key = key_digest([expression_id(expression.tree), _plain(read)])
         if key not in self.estimates:
             tables = {ref.measure: self._tables(self.measures[ref.measure], setting, wanted) for ref in wanted}
             self.estimates[key] = estimate(expression, self.measures, tables)
@@ -130,7 +149,7 @@ class _Bench:
         self, measure: BoundMeasure, setting: Mapping[Knob, float], wanted: list[Ref]
     ) -> list[tuple[dict[str, str], Path]]:
         own = {knob: level for knob, level in setting.items() if knob.measure == measure.name}
-        key = digest([measure.name, _plain(own)])
+        key = key_digest([measure.name, _plain(own)])
         if key not in self.tables:
             self.tables[key] = write_witness(measure, own, f"{self.bound.id}/{measure.name}", self.folder / key[:16])
         arms = {arm for ref in wanted if ref.measure == measure.name for arm in ref.select.get("arm", ())}
@@ -145,8 +164,9 @@ class _Bench:
         marks = sorted(set(self._thresholds(knob))) or [1.0]
         low, high = marks[0] - abs(marks[0]) / 2 - 0.5, marks[-1] + abs(marks[-1]) / 2 + 0.5
         between = [(a + b) / 2 for a, b in itertools.pairwise(marks)]
-        inside = [x for x in (low, *between, high) if (column.low is None or x >= column.low)]
-        return tuple(x for x in inside if column.high is None or x <= column.high) or (column.low or 0.0,)
+        bottom = float("-inf") if column.low is None else column.low
+        top = float("inf") if column.high is None else column.high
+        return tuple(dict.fromkeys(min(max(x, bottom), top) for x in (low, *between, high)))
 
     def _thresholds(self, knob: Knob) -> Iterator[float]:
         """Quantities that criteria compare with anything that reads the knob."""
@@ -188,7 +208,9 @@ def _case(target: Target, setting: Mapping[Knob, float], decision: Decision | No
 
 def _targets(bound: Bound) -> Iterator[Target]:
     """Each verdict, each gate failing alone, and each triage row."""
-    yield Target("supported", lambda d: d.verdict == "supported", lambda d: _gates(d) + _clauses(d, True))
+    yield Target(
+        "planted effect: supported", lambda d: d.verdict == "supported", lambda d: _gates(d) + _clauses(d, True)
+    )
     yield Target("not supported", lambda d: d.verdict == "not supported", lambda d: _gates(d) + _clauses(d, False))
     if bound.kills:
         yield Target("killed", lambda d: d.verdict == "killed", lambda d: _gates(d) + _kills(d))

@@ -113,6 +113,8 @@ def _values(
         }
     if column.form == "text":
         return {column.name: [""] * size}
-    spread = 0.01 * np.maximum(np.abs(levels), 1e-3)
+    # A level at the edge of the range stays there: noise would make an exact zero (an adapter without effect) positive.
+    edge = np.isin(levels, [edge for edge in (column.low, column.high) if edge is not None])
+    spread = np.where(edge, 0.0, 0.01 * np.maximum(np.abs(levels), 1e-3))
     values = levels + rng.normal(0.0, 1.0, size) * spread
     return {column.name: np.clip(values, column.low, column.high)}

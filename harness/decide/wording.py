@@ -7,6 +7,8 @@ from fractions import Fraction
 from harness.core.numbers import format_interval, format_level, format_p, format_threshold, format_value
 
 _SAYS = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
+_GAP_UNITS = {"p": "1", "proportion": "pp"}
+"""A distance between two percentages is in percentage points."""
 Number = Fraction | float
 
 
@@ -27,7 +29,7 @@ def say_compared(value: Number, rel: str, bound: Number, true: bool, unit: str) 
     if value == bound:
         return f"{said} is not {_SAYS[rel]} {limit}"
     gap = abs(float(bound) - float(value))
-    shown = format_value(gap, "1" if unit == "p" else unit)
+    shown = format_value(gap, _GAP_UNITS.get(unit, unit))
     return f"{said} is {shown} {'below' if bound > value else 'above'} {limit}"
 
 
@@ -41,7 +43,7 @@ def say_beyond(rel: str, end: float, bound: Number, true: bool, unit: str) -> st
     limit = format_threshold(bound, unit)
     if true:
         return f"is {_SAYS[rel]} {limit}"
-    gap = abs(end - float(bound))
+    gap, unit = abs(end - float(bound)), _GAP_UNITS.get(unit, unit)
     reaches = "down" if rel in (">", ">=") else "up"
     return f"reaches {reaches} {'to' if gap == 0 else format_value(gap, unit) + ' past'} {limit}"
 

@@ -30,4 +30,4 @@ def run_measure(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progr
     table = kind().measure(
         kind.Params.model_validate(job.params["params"]), context(job, inputs, out, progress, kind.needs)
     )
-    write_table(check(table, None), out)
+    write_table(check(table, job.params["levels"]), out)

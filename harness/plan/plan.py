@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,7 +18,7 @@ from harness.contracts import versions
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.records import FileRef, Job
 from harness.contracts.trees import Call, Expression, Neg, Op, PValue, Ref, Value, expression_id
-from harness.core.ident import digest, file_digest
+from harness.core.ident import file_digest, key_digest
 
 Device = Literal["cpu", "cuda"]
 
@@ -209,7 +210,7 @@ class _Planner:
     def _add(self, **fields: Any) -> str:
         decides = {name: fields.get(name) for name in ("kind", "version", "params", "inputs", "seed", "engine")}
         decides["files"] = {role: ref.sha256 for role, ref in fields.get("files", {}).items()}
-        key = digest(decides)
+        key = key_digest(decides)
         if key not in self.jobs:
             self.jobs[key] = Job(key=key, **fields)
         return key
@@ -239,6 +240,7 @@ def _engine(node: Node, device: Device) -> dict[str, str]:
     return {"engine": "transformers", "device": device, "dtype": dtype, **libraries, **ports, **extra}
 
 
+@lru_cache
 def _major_minor(name: str) -> str:
     try:
         return ".".join(metadata.version(name).split("+")[0].split(".")[:2])

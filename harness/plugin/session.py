@@ -86,7 +86,7 @@ class Session:
         chosen = [self.registrations[path] for path in wanted]
         needs: dict[Path, Sequence[str]] = {}
         for each in chosen:
-            if not each.problems:
+            if not each.problems and not self.options.preview:
                 names = [key for case in wanted[each.path] for key in keys(case, each.bound, each.plan)]
                 needs[each.path] = tuple(dict.fromkeys(names))
         return refusals(chosen, self.options, self.store, needs)

@@ -205,7 +205,7 @@ def _check_value(tree: Tree) -> None:
             _check_value(right)
         case Call("p", args, _):
             if len(args) != 1 or not isinstance(args[0].of, Compare) or args[0].by:
-                raise FormulaError("p() without a comparison", "p(value > value)", "p(x > 15 pp) is the p-value "
+                raise FormulaError("p() without a comparison", "p(value > value)", "as in p(x > 15 pp), the p-value "
                                    "against 'x is 15 pp or less'", position=tree.start)  # fmt: skip
             _check_value(args[0].of.left)
             _check_value(args[0].of.right)

@@ -16,7 +16,7 @@ KeyPath = tuple[str | int, ...]
 """Where something stands in the document: keys, and positions in lists counted from 0."""
 
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PREREG = re.compile(rb"""^(?:\xef\xbb\xbf)?\{?[ ]*["']?prereg["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
+_PREREG = re.compile(rb"""^(?:\xef\xbb\xbf)?(?:\{[ ]*)?["']?prereg["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
 _QUOTE_HINT = "inside { } a comma or bracket ends a value: put a formula that holds one in quotes or on its own line"
 
 

@@ -29,9 +29,16 @@ _PLACEHOLDERS: dict[str, Any] = {
 }  # fmt: skip
 
 
+_ROWS: dict[str, dict[str, str]] = {
+    "triage": {"supported": "- -> -"},
+    "differs": {"from": "-", "at": "id", "because": "-"},
+    "allow": {"finding": "-", "at": "id", "because": "-"},
+}
+
+
 @dataclass
 class Faults:
-    """Gathers problems of one document and remembers which named entries are broken."""
+    """Gathers problems of one document and remembers which named entries are broken (``*``: any of a section)."""
 
     document: Document
     problems: list[Problem] = field(default_factory=list)
@@ -43,6 +50,10 @@ class Faults:
     ) -> None:  # fmt: skip
         """File a problem at a key, at its value, or at one character of its text."""
         self.problems.append(Problem(self.document.where(path, offset=offset, value=value), found, expected, hint))
+
+    def is_broken(self, section: str, name: str) -> bool:
+        """Say whether a name refers to something that has been reported already."""
+        return bool({(section, name), (section, "*")} & self.broken)
 
     def unknown(self, path: KeyPath, what: str, name: str, known: Iterable[str], *, offset: int | None = None) -> None:
         """File a name that is none of the known ones, with the closest."""
@@ -110,7 +121,8 @@ def report(item: Any, faults: Faults, prefix: KeyPath, model: type[BaseModel], n
         words = [word.strip("' ") for word in item["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         close = difflib.get_close_matches(str(value), words, n=1)
         hint = f"did you mean '{close[0]}'?" if close else ""
-        faults.add(path, f"found {shown(value)}{note}", "one of " + ", ".join(words), hint, value=True)
+        expected = ("one of " if len(words) > 1 else "") + ", ".join(words)
+        faults.add(path, f"found {shown(value)}{note}", expected, hint, value=True)
     elif kind == "value_error":
         faults.add(path, f"found {shown(value)}{note}", str(item["ctx"]["error"]), value=loc[-1:] != ("[key]",))
     else:
@@ -130,7 +142,8 @@ def _expected(kind: str, item: Any) -> str:
     words = {
         "dict_type": "a mapping of names", "model_type": "a mapping", "tuple_type": "a list", "string_type": "a text",
         "too_short": "at least one entry", "string_pattern_mismatch": "letters, digits, '_', '.' and '-'",
-        "model_attributes_type": "a mapping",
+        "model_attributes_type": "a mapping", "bool_parsing": "yes or no", "float_parsing": "a number",
+        "int_parsing": "a whole number", "int_from_float": "a whole number",
     }  # fmt: skip
     message = str(item["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     return words.get(kind, message[:1].lower() + message[1:])
@@ -157,6 +170,17 @@ def _cut(tree: dict[str, Any], loc: tuple[int | str, ...], kind: str, faults: Fa
             parent = parent.get(part, {}) if isinstance(parent, dict) else _item(parent, part)
         if isinstance(parent, dict):
             parent.pop(loc[-1], None)
+        meant = difflib.get_close_matches(str(loc[-1]), known_keys(Prereg, loc[:-1]), n=1, cutoff=0.6)
+        if meant and section in NAMED:
+            # What was meant is lost with the misspelt key: the entry cannot be judged any further.
+            faults.broken.add((section, str(loc[1])))
+            tree[section].pop(loc[1], None)
+        elif meant and len(loc) == 1:
+            faults.broken.add((meant[0], "*"))
+        return
+    if section in _ROWS and len(loc) > 1 and isinstance(loc[1], int):
+        tree[section][loc[1]] = _ROWS[section]
+        faults.broken.add((section, "*"))
         return
     if section in NAMED and len(loc) > 1 and isinstance(tree.get(section), dict):
         tree[section].pop(loc[1], None)

@@ -5,28 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import preregs
 import pytest
+import toy_preregs
 
 # In-process runs put sys.modules back as it was; what a run imports itself would be imported anew by the next one,
 # and C extensions do not survive that.
-import harness.check.run
-import harness.compile.bind
-import harness.compose
-import harness.decide.court
-import harness.execute.executor
-import harness.plan.plan
-import harness.plan.preflight
-import harness.plugin.conclusions
-import harness.plugin.reporting
 import reports.model
 import reports.render  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
-NEIGHBOURS = ("randomly", "timeout", "xdist", "xdist.looponfail")
+
+
+def ours(folder: Path) -> tuple[str, ...]:
+    return ("-p", "harness.plugin.hooks", f"--rootdir={folder}", "--no-figures")
 
 
 class Runner:
@@ -39,31 +33,40 @@ class Runner:
     def __call__(self, *args: str) -> pytest.RunResult:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            quiet = [part for name in NEIGHBOURS[:2] for part in ("-p", f"no:{name}")]
-            ours = ("-p", "harness.plugin.hooks", f"--rootdir={self.folder}", "--no-figures")
-            return self.pytester.runpytest_inprocess(*ours, *quiet, *args)
+            quiet = ("-p", "no:randomly", "-p", "no:timeout")
+            return self.pytester.runpytest_inprocess(*ours(self.folder), *quiet, *args)
 
     def process(self, *args: str, **env: str) -> pytest.RunResult:
-        command = [sys.executable, "-m", "pytest", "-p", "harness.plugin.hooks", f"--rootdir={self.folder}", *args]
-        settings = {**os.environ, "PYTHONPATH": str(ROOT), "PY_COLORS": "0", **env}
+        args = ("-p", "xdist", *args) if any(arg.startswith("-n") for arg in args) else args
+        command = [sys.executable, "-m", "pytest", *ours(self.folder), *args]
+        # Only the plugins that a test names: hypothesis alone costs every process most of a second.
+        autoload = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "PY_COLORS": "0"}
+        settings = {**os.environ, **autoload, **env}
         done = subprocess.run(command, cwd=self.folder, env=settings, capture_output=True, text=True, check=False)
         return pytest.RunResult(done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), 0.0)
 
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Runner:
-    """Runs in an empty folder."""
+    """Runs in an empty folder with a store of its own."""
     pytester.makeini("[pytest]\n")
     return Runner(pytester, pytester.path)
 
 
+@pytest.fixture
+def shared(run: Runner, _judged: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Runs in an empty folder with the store of the toys: what they are there for is not the computing."""
+    monkeypatch.setenv("PREREG_STORE", str(_judged / ".prereg"))
+    return run
+
+
 @pytest.fixture(scope="session")
-def _judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def _judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("judged")
     (folder / "pytest.ini").write_text("[pytest]\n")
-    for name in preregs.SHIFTS:
-        preregs.write(folder, name)
-    yield folder
+    for name in toy_preregs.SHIFTS:
+        toy_preregs.write(folder, name)
+    return folder
 
 
 @pytest.fixture

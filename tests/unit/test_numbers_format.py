@@ -21,37 +21,57 @@ from harness.core.numbers import (
 )
 
 
-@pytest.mark.parametrize(("value", "unit", "text"), [
-    (0.5757142857, "proportion", "57.6%"),
-    (Fraction(423, 1400), "pp", "30.2 pp"),
-    (-0.383571, "pp", "−38.4 pp"),
-    (0.0004, "proportion", "0.040%"),
-    (-0.658, "1", "−0.658"),
-    (0.00061, "1", "0.00061"),
-    (1234.5, "tokens", "1,234.5 tokens"),
-    (5.94, "deg", "5.9°"),
-    (12, "count", "12"),
-    (0.0387, "p", "0.0387"),
-    (0.0, "pp", "0.0 pp"),
-    (-0.0, "1", "0.000"),
-    (None, "pp", "unknown"),
-])
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.5757142857, "proportion", "57.6%"),
+        (Fraction(423, 1400), "pp", "30.2 pp"),
+        (-0.383571, "pp", "−38.4 pp"),
+        (0.0004, "proportion", "0.040%"),
+        (-0.658, "1", "−0.658"),
+        (0.00061, "1", "0.00061"),
+        (1234.5, "tokens", "1,234.5 tokens"),
+        (5.94, "deg", "5.9°"),
+        (12, "count", "12"),
+        (0.0387, "p", "0.0387"),
+        (0.0, "pp", "0.0 pp"),
+        (-0.0, "1", "0.000"),
+        (None, "pp", "unknown"),
+    ],
+)
 def test_values_are_written_with_their_unit(value, unit, text):
     assert format_value(value, unit) == text
 
 
-@pytest.mark.parametrize(("p", "text"), [
-    (0.0387, "p = 0.0387"), (0.107, "p = 0.107"), (0.0695, "p = 0.0695"), (0.00001, "p < 0.0001"),
-    (0.0, "p < 0.0001"), (1.0, "p = 1.000"), (None, "p unknown"),
-])
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0387, "p = 0.0387"),
+        (0.107, "p = 0.107"),
+        (0.0695, "p = 0.0695"),
+        (0.00001, "p < 0.0001"),
+        (0.0, "p < 0.0001"),
+        (1.0, "p = 1.000"),
+        (None, "p unknown"),
+    ],
+)
 def test_p_values_are_never_zero(p, text):
     assert phrase_p(p) == text
 
 
-@pytest.mark.parametrize(("value", "unit", "text"), [
-    (0.15, "pp", "15 pp"), (0.5, "proportion", "50%"), (0.001, "p", "0.001"), (-0.4, "1", "−0.4"), (0, "pp", "0 pp"),
-    (2048, "tokens", "2,048 tokens"), (1 / 60, "p", "0.01667"), (0.0123, "pp", "1.23 pp"),
-])
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.15, "pp", "15 pp"),
+        (0.5, "proportion", "50%"),
+        (0.001, "p", "0.001"),
+        (-0.4, "1", "−0.4"),
+        (0, "pp", "0 pp"),
+        (2048, "tokens", "2,048 tokens"),
+        (1 / 60, "p", "0.01667"),
+        (0.0123, "pp", "1.23 pp"),
+    ],
+)
 def test_registered_quantities_are_written_in_full(value, unit, text):
     assert format_threshold(value, unit) == text
 
@@ -79,7 +99,11 @@ def test_counts_and_words():
     assert format_n({}) == ""
     assert count_noun(1, "gate") == "1 gate"
     assert [count_noun(2, noun) for noun in ("hypothesis", "entry", "corpus", "key")] == [
-        "2 hypotheses", "2 entries", "2 corpuses", "2 keys"]
+        "2 hypotheses",
+        "2 entries",
+        "2 corpuses",
+        "2 keys",
+    ]
     assert (format_rel(">="), format_rel(">=", words=True)) == ("≥", "at least")
 
 

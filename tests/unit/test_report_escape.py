@@ -9,10 +9,34 @@ from reports.escape import code, fence, md, visible
 
 PARSER = MarkdownIt("gfm-like", {"linkify": False})
 HOSTILE = (
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "![x](http://evil/x.png)", "[a](javascript:x)",
-    "**bold** _it_ ~~no~~", "# heading", "- item", "1. item", "> quote", "a | b | c", "`code` ``more``",
-    "&lt;b&gt; &#60;", "$x^2$", "---", "===", "a\nb\n\n# c", "\x1b[31mred", "\u202egnp.exe", "back\\slash\\",
-    "[ZLT]", "*", "software_engineer", "| --- |", "+ x", "http://a.b/c", "<http://a.b>", "@team", "a\u0000b",
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "![x](http://evil/x.png)",
+    "[a](javascript:x)",
+    "**bold** _it_ ~~no~~",
+    "# heading",
+    "- item",
+    "1. item",
+    "> quote",
+    "a | b | c",
+    "`code` ``more``",
+    "&lt;b&gt; &#60;",
+    "$x^2$",
+    "---",
+    "===",
+    "a\nb\n\n# c",
+    "\x1b[31mred",
+    "\u202egnp.exe",
+    "back\\slash\\",
+    "[ZLT]",
+    "*",
+    "software_engineer",
+    "| --- |",
+    "+ x",
+    "http://a.b/c",
+    "<http://a.b>",
+    "@team",
+    "a\u0000b",
 )
 
 

@@ -123,21 +123,37 @@ def sweep_case(values):
     shift = report_cases.minus(at("C2", ("1.0",)), at("C1", ("1.0",)))
     table = report_cases.minus(at("C2", weights, ("weight",)), at("C1", weights, ("weight",)))
     clause = report_cases.clause(
-        "behavioral", report_cases.compare(shift, ">=", report_cases.num("3/20"), "leakage_shift >= 15 pp"),
-        "leakage_shift >= 15 pp", 12)
+        "behavioral",
+        report_cases.compare(shift, ">=", report_cases.num("3/20"), "leakage_shift >= 15 pp"),
+        "leakage_shift >= 15 pp",
+        12,
+    )
     hypothesis = case.bound.hypotheses[0].model_copy(update={"clauses": (clause,)})
-    bound = case.bound.model_copy(update={
-        "hypotheses": (hypothesis,), "kills": (), "gates": (), "triage": (), "confidence": (),
-        "dims": (*case.bound.dims, Dim(name="weight", levels=weights, primary="1.0")),
-        "expressions": (
-            Expression(name="leakage_shift", text="x", unit="proportion", tree=shift),
-            Expression(name="shift_by_weight", text="x by weight", unit="proportion", axes=("weight",), tree=table),
-        ),
-    })
+    bound = case.bound.model_copy(
+        update={
+            "hypotheses": (hypothesis,),
+            "kills": (),
+            "gates": (),
+            "triage": (),
+            "confidence": (),
+            "dims": (*case.bound.dims, Dim(name="weight", levels=weights, primary="1.0")),
+            "expressions": (
+                Expression(name="leakage_shift", text="x", unit="proportion", tree=shift),
+                Expression(name="shift_by_weight", text="x by weight", unit="proportion", axes=("weight",), tree=table),
+            ),
+        }
+    )
     estimates = [
         Estimate(name="leakage_shift", formula="x", unit="proportion", cells=(Cell(value=0.3),)),
-        Estimate(name="shift_by_weight", formula="x by weight", unit="proportion", axes=("weight",), cells=tuple(
-            Cell(at={"weight": weight}, value=value) for weight, value in zip(weights, values, strict=True))),
+        Estimate(
+            name="shift_by_weight",
+            formula="x by weight",
+            unit="proportion",
+            axes=("weight",),
+            cells=tuple(
+                Cell(at={"weight": weight}, value=value) for weight, value in zip(weights, values, strict=True)
+            ),
+        ),
     ]
     return report_cases.decided(bound, estimates)
 

@@ -99,7 +99,7 @@ def test_every_prose_number_can_be_broken():
     seen = 0
     for spot in spots:
         last = str((int(spot[0][-1]) + 3) % 10)
-        broken = body[: spot.end() - 1] + last + body[spot.end():]
+        broken = body[: spot.end() - 1] + last + body[spot.end() :]
         seen += bool(check_prose(broken, model))
     assert len(spots) > 15
     assert seen / len(spots) > 0.85

@@ -16,11 +16,30 @@ from reports.render import FigureLink, clean_result, summary
 GOLDEN = Path(__file__).parents[1] / "golden" / "reports"
 HERO = (FigureLink("figures/hero.png", "alt", "A caption that says in ten words or more what is seen."),)
 TLDR = ["Background", "Methodology", "Results", "Next steps"]
-DETAILED = ["Human summary", "Source issues", "Setup & hyper-parameters", "Sample outputs", "Headline numbers",
-            "Artifacts"]
+DETAILED = [
+    "Human summary",
+    "Source issues",
+    "Setup & hyper-parameters",
+    "Sample outputs",
+    "Headline numbers",
+    "Artifacts",
+]
 FORBIDDEN = (
-    r"cohen", r"effect size", r"t[- ]test", r"fisher", r"mann", r"wilcoxon", r"bootstrap", r"power analysis",
-    r"pearson", r"spearman", r"percentile", r"confidence interval", r"significan", r"no effect", r"jackknife",
+    r"cohen",
+    r"effect size",
+    r"t[- ]test",
+    r"fisher",
+    r"mann",
+    r"wilcoxon",
+    r"bootstrap",
+    r"power analysis",
+    r"pearson",
+    r"spearman",
+    r"percentile",
+    r"confidence interval",
+    r"significan",
+    r"no effect",
+    r"jackknife",
 )
 
 
@@ -212,8 +231,15 @@ def test_hostile_names_and_completions_stay_text():
     case = report_cases.supported()
     nasty = "<script>alert(1)</script> ![x](http://e/x.png) | `a` **b**"
     samples = tuple(
-        Sample(arm="C1", persona=nasty, question="# q\n\n# r", prompt="p", hit=hit, measure="leakage",
-               text="```\n</details><script>x</script>\n````\n# not a heading\n\x1b[31m" + "z" * 5000)
+        Sample(
+            arm="C1",
+            persona=nasty,
+            question="# q\n\n# r",
+            prompt="p",
+            hit=hit,
+            measure="leakage",
+            text="```\n</details><script>x</script>\n````\n# not a heading\n\x1b[31m" + "z" * 5000,
+        )
         for hit in (True, False, True)
     )
     bound = case.bound.model_copy(update={"title": nasty, "question": nasty})

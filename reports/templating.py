@@ -1,0 +1,89 @@
+"""The template environment: whatever is not Markdown already is escaped, and undefined names are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.core.numbers import count_noun, format_count
+from reports import escape
+from reports.records import Condition, Sample
+from reports.samples import asked
+from reports.tables import TextTable
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment of all templates."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=escape.md,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        raw=Markup,
+        code=escape.code,
+        fence=escape.fence,
+        bullets=_bullets,
+        table=_table,
+        sample_line=_sample_line,
+        sample_head=_sample_head,
+    )
+    return environment
+
+
+def _bullets(items: Sequence[object]) -> Markup:
+    return Markup("\n".join(f"- {escape.md(item)}" for item in items))
+
+
+def _table(found: TextTable) -> Markup:
+    lines = [found.header, tuple("---" for _ in found.header)]
+    lines += [tuple(_in_table(value) for value in row) for row in found.rows]
+    return Markup("\n" + "".join("| " + " | ".join(line) + " |\n" for line in lines) + "\n")
+
+
+def _in_table(value: object) -> str:
+    text = str(escape.md(value))
+    return text if text else " "
+
+
+def _sample_line(condition: Condition) -> Markup:
+    label = f"{escape.md(condition.label)}: " if condition.label else ""
+    said = f"{label}{format_count(condition.hits)} hits in {count_noun(condition.completions, 'completion')}"
+    if condition.truncated:
+        said += f", {format_count(condition.truncated)} cut off by the length limit"
+    few = "" if len(condition.samples) >= 3 else " (there are no more to show)"
+    return Markup(f"{said}{few}.")
+
+
+def _sample_head(sample: Sample, length: int) -> Markup:
+    kind = "Hit" if sample.hit else "Miss"
+    cut = ", cut off by the length limit" if sample.truncated else ""
+    shown = (
+        f", first {format_count(len(sample.text))} of {format_count(length)} characters"
+        if (length > len(sample.text))
+        else ""
+    )
+    return Markup(f"**{kind}** — {escape.md(sample.persona)}, asked “{escape.md(asked(sample))}”{cut}{shown}:")
+
+
+def tidy(text: str) -> str:
+    """Collapse runs of blank lines outside fences and end with one newline."""
+    lines: list[str] = []
+    fence = ""
+    for line in text.split("\n"):
+        ticks = line[: len(line) - len(line.lstrip("`"))]
+        if len(ticks) >= 3 and (not fence or (line == ticks and len(ticks) >= len(fence))):
+            fence = "" if fence else ticks
+        if fence or line.strip() or (lines and lines[-1].strip()):
+            lines.append(line if fence else line.rstrip())
+    return "\n".join(lines).strip("\n") + "\n"
