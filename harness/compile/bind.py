@@ -12,7 +12,6 @@ from harness.compile.dims import bind_dims
 from harness.compile.meaning import meaning_of
 from harness.compile.measures import Measures
 from harness.compile.params import Parameters
-from harness.compile.recorded import DATA_PREFIX
 from harness.compile.references import Broken, Names
 from harness.compile.rules import Rules
 from harness.compile.sources import bind_data, bind_models, bind_notes
@@ -112,8 +111,7 @@ class _Binder:
             judges={name: judge.model_dump(mode="json") for name, judge in prereg.judges.items()},
             differs=differs, allow=allow, missing=tuple(self._missing(missing)),
         )  # fmt: skip
-        outside = {name: spec.sha256 for name, spec in prereg.measures.items() if spec.file.startswith(DATA_PREFIX)}
-        return bound.model_copy(update={"meaning": meaning_of(bound, outside)})
+        return bound.model_copy(update={"meaning": meaning_of(bound, prereg, faults.document.folder)})
 
     def _names(self, dims: Mapping[str, Dim], arms: Mapping[str, Arm], measures: Mapping[str, BoundMeasure]) -> Names:
         prereg = self.prereg

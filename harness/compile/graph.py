@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from harness.compile.params import fill
 from harness.contracts.bound import Arm, Bound, BoundMeasure, DataSource, ModelSource, StageUse
 from harness.contracts.kinds import EVALS, PROBES, STAGES, LevelsOf
 from harness.contracts.records import FileRef, Record
@@ -218,7 +219,7 @@ class _Builder:
     ) -> dict[str, Any] | None:
         """Substitute ``$dim`` values and type the parameters by the kind's schema, defaults written out."""
         try:
-            return kind.model_validate(_substitute(raw, values)).model_dump(mode="json")
+            return fill(kind, raw, values).model_dump(mode="json")
         except ValidationError as error:
             for item in error.errors():
                 key = ".".join([where.key, *map(str, item["loc"])])
@@ -251,16 +252,6 @@ def _levels(kind: type[Record], params: Mapping[str, Any], dim: str) -> set[str]
         if any(isinstance(mark, LevelsOf) and mark.dim == dim for mark in info.metadata) and params.get(name):
             found.update(params[name])
     return found
-
-
-def _substitute(value: Any, values: Mapping[str, Any]) -> Any:
-    if isinstance(value, str) and value.startswith("$") and value[1:] in values:
-        return values[value[1:]]
-    if isinstance(value, Mapping):
-        return {key: _substitute(item, values) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_substitute(item, values) for item in value]
-    return value
 
 
 def _model_inputs(state: ModelState) -> dict[str, str]:

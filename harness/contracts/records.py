@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """A frozen record that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Schemas are built on first use: collection needs a few of the records, importing all of them must cost nothing.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 # --- models, training and sampling -----------------------------------------------------------------

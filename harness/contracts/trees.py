@@ -165,9 +165,6 @@ class State(Record):
 
 Criterion = Annotated[Compare | Ci | Not | All | Any_ | Over | AtLeast | Hyp | State, Field(discriminator="node")]
 
-for _model in (Neg, Op, Call, PValue, Compare, Ci, Not, All, Any_, Over, AtLeast):
-    _model.model_rebuild()
-
 
 def expression_id(tree: Value) -> str:
     """Return the identity of a bound formula: equal trees are estimated once."""

@@ -51,9 +51,13 @@ def estimate(
     Raises:
         JobError: data are missing or do not fit the formula. Nothing missing becomes a number.
     """
+    return estimate_in(expression, load_world(measures, tables), default_level=default_level)
+
+
+def estimate_in(expression: Expression, world: World, *, default_level: str = "19/20") -> Estimate:
+    """Estimate one expression on tables that are in memory: see :func:`estimate`."""
     if not refs(expression.tree):
         raise JobError(f"'{expression.text}' holds no data to estimate from")
-    world = load_world(measures, tables)
     tree = _complete(expression.tree, world)
     evaluator = Evaluator(world, expression.name, tuple(Fraction(t) for t in expression.thresholds))
     table = _ordered(evaluator.value(tree), expression)

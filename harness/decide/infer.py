@@ -75,6 +75,25 @@ def infer(tree: Value, world: World, evaluate: Evaluate, name: str, more: int = 
     Raises:
         NoInferenceError: there is no interval or p-value, and why.
     """
+    question = question_of(tree, world, evaluate, name, more)
+    return _METHODS[_method(question)](question)
+
+
+def method_of(tree: Value, world: World) -> str:
+    """Return the name of the method that :func:`infer` would use, without computing anything.
+
+    Raises:
+        NoInferenceError: there is no interval or p-value, and why.
+    """
+
+    def never(part: Value, drawn: Draws | None) -> Labelled:
+        raise AssertionError("the method does not depend on values")
+
+    return _method(question_of(tree, world, never, ""))
+
+
+def question_of(tree: Value, world: World, evaluate: Evaluate, name: str, more: int = 1) -> Question:
+    """Return what a formula asks and over which draws: see :func:`infer`."""
     inference = agreed(tree, world)
     _refuse(tree)
     kept = axes_of(tree)
@@ -95,8 +114,7 @@ def infer(tree: Value, world: World, evaluate: Evaluate, name: str, more: int = 
     def ordered(part: Value, drawn: Draws | None) -> Labelled:
         return evaluate(part, drawn).moved(kept)
 
-    question = Question(tree, world, ordered, inference, design, name, tuple(notes))
-    return _METHODS[_method(question)](question)
+    return Question(tree, world, ordered, inference, design, name, tuple(notes))
 
 
 def agreed(tree: Value, world: World) -> Inference:
@@ -192,7 +210,7 @@ def _two_way_t(question: Question) -> Uncertainty:
     variances, dfs, sizes = [], [], []
     for group in design.groups():
         shape = tuple(len(design.one(dim, group).levels) for dim in design.dims)
-        result = two_way(_influence(question, group).reshape(*shape, -1))
+        result = two_way(influence(question, group).reshape(*shape, -1))
         variances.append(result.se**2)
         dfs.append(result.df)
         sizes.append(" x ".join(map(str, shape)))
@@ -204,7 +222,7 @@ def _two_way_t(question: Question) -> Uncertainty:
     return Student(estimate, se, df, method, question.notes)
 
 
-def _influence(question: Question, group: drawing.Group) -> FloatArray:
+def influence(question: Question, group: drawing.Group) -> FloatArray:
     """Return what each cell adds ``[cells, c]``: its value where the formula is linear, its influence elsewhere.
 
     The influence is the derivative as weight moves from all cells to one (central difference).

@@ -29,7 +29,7 @@ from harness.decide import compare, kleene
 from harness.decide.sides import side_axes
 from harness.decide.wording import some
 
-__all__ = ["Judged", "Situation", "children", "judge", "leaves", "names", "values"]
+__all__ = ["Judge", "Judged", "Situation", "children", "judge", "leaves", "names", "values"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def judge(criterion: Criterion, estimates: Mapping[str, Estimate], situation: Si
     Raises:
         PreregError: an estimate is absent altogether, or a table is compared without ``all`` or ``any``.
     """
-    return _Judge(estimates, situation or Situation()).at(criterion, {})
+    return Judge(estimates, situation or Situation()).at(criterion, {})
 
 
 def names(criterion: Criterion) -> tuple[Hyp | State, ...]:
@@ -95,7 +95,9 @@ def children(criterion: Criterion) -> tuple[Criterion, ...]:
     return criterion.of if isinstance(criterion, All | Any_ | AtLeast) else ()
 
 
-class _Judge:
+class Judge:
+    """Judges criteria, place by place; a subclass may say otherwise where a comparison's truth comes from."""
+
     def __init__(self, estimates: Mapping[str, Estimate], situation: Situation) -> None:
         self.estimates = estimates
         self.situation = situation
@@ -104,7 +106,7 @@ class _Judge:
         """Judge at one place of the kept dims that an enclosing ``all`` or ``any`` runs over."""
         match criterion:
             case Compare() | Ci():
-                return self._leaf(criterion, place)
+                return self.leaf(criterion, place)
             case Not():
                 inner = self.at(criterion.of, place)
                 return Judged(kleene.negation(inner.truth), inner.facts, inner.why)
@@ -121,8 +123,9 @@ class _Judge:
             case State():
                 return self.situation.state(criterion.state)
 
-    def _leaf(self, leaf: Compare | Ci, place: dict[str, str]) -> Judged:
-        free = [axis for axis in self._axes(leaf) if axis not in place]
+    def leaf(self, leaf: Compare | Ci, place: dict[str, str]) -> Judged:
+        """Judge one comparison at one place."""
+        free = [axis for axis in self.axes(leaf) if axis not in place]
         if free:
             raise PreregError(
                 Problem(
@@ -152,13 +155,14 @@ class _Judge:
         """Return every combination of levels that the comparisons inside keep and nothing has fixed."""
         levels: dict[str, dict[str, None]] = {}
         for leaf in _unreduced(criterion):
-            for axis, names_ in self._axes(leaf).items():
+            for axis, names_ in self.axes(leaf).items():
                 if axis not in place:
                     levels.setdefault(axis, {}).update(dict.fromkeys(names_))
         spots = product(*levels.values())
         return [{**place, **dict(zip(levels, spot, strict=True))} for spot in spots]
 
-    def _axes(self, leaf: Compare | Ci) -> dict[str, tuple[str, ...]]:
+    def axes(self, leaf: Compare | Ci) -> dict[str, tuple[str, ...]]:
+        """Return the kept dims of a comparison and their levels."""
         axes: dict[str, tuple[str, ...]] = {}
         for value in values(leaf):
             axes.update(side_axes(value, self.estimates))

@@ -30,16 +30,18 @@ class Conclusion:
 def conclude(session: Session, registration: Registration) -> Conclusion:
     """Write a prereg's report when its decision is stored; otherwise say what is missing."""
     if registration.problems:
-        return Conclusion((f"{registration.shown}: cannot be read any more: {registration.problems[0]}",))
+        return Conclusion((f"{registration.shown}: cannot be read any more: {registration.problems[0]}",), failed=True)
     if not session.store.has(registration.plan.verdict):
         return Conclusion(tuple(_unfinished(session, registration)))
-    decision = session.decision(registration)
-    lines = [blocks.headline(decision), *(f"  {line}" for line in blocks.details(decision))]
+    lines: list[str] = []
     try:
+        decision = session.decision(registration)
+        lines += [blocks.headline(decision), *(f"  {line}" for line in blocks.details(decision))]
         report = _written(session, registration)
-    except Exception as error:  # the verdict stands without its report, and both have to be told
+    except Exception as error:  # a verdict stands without its report, and both have to be told
         reason = textwrap.indent("".join(traceback.format_exception(error)), "    ").rstrip()
-        return Conclusion((*lines, "  ERROR: the report could not be written:", reason), failed=True)
+        head = f"{registration.bound.id}: ERROR: the report could not be written:"
+        return Conclusion((*lines, head, reason), failed=True)
     return Conclusion((*lines, f"  report: {report}"), report)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from harness.plan.plan import Plan
 
 _OURS = Path(__file__).parents[2]
-_PACKAGES = ("harness", "fixtures", "reports")
+_LIGHT_PACKAGES = ("harness", "reports")
+_PACKAGES = (*_LIGHT_PACKAGES, "fixtures")
 
 
 @dataclass
@@ -106,7 +107,7 @@ def refusals(
         keys: by path, the artifacts that the selected items need.
     """
     yield from _same_ids(registrations)
-    yield from _shadowed()
+    yield from _shadowed(any(each.trains for each in registrations))
     for each in registrations:
         yield from each.problems
         if each.problems:
@@ -128,16 +129,17 @@ def _same_ids(registrations: Sequence[Registration]) -> Iterator[Problem]:
             yield Problem(Where(each.shown, key="id"), found, "one file per id", "give one of them an id of its own")
 
 
-def _shadowed() -> Iterator[Problem]:
-    """Foreign packages of our names come before ours on the path: what runs would not be this harness."""
-    for name in _PACKAGES:
+def _shadowed(trains: bool) -> Iterator[Problem]:
+    """Foreign packages of our names hide ours: what runs would not be this harness."""
+    for name in _PACKAGES if trains else _LIGHT_PACKAGES:
         spec = importlib.util.find_spec(name)
-        places = list(spec.submodule_search_locations or ()) if spec else []
-        if places and Path(places[0]).resolve() == (_OURS / name).resolve():
+        places = [Path(place).resolve() for place in spec.submodule_search_locations or ()] if spec else []
+        # A folder of that name without __init__.py hides nothing: Python looks into all of them.
+        if (_OURS / name).resolve() in places:
             continue
-        where = (places or [str(spec.origin) if spec else "nowhere"])[0]
+        found = places[0] if places else Path(spec.origin) if spec and spec.origin else "nowhere"
         yield Problem(
-            Where(), f"the package '{name}' is found at {where}", f"the harness's own at {_OURS / name}",
+            Where(), f"the package '{name}' is found at {found}", f"the harness's own at {_OURS / name}",
             "rename or uninstall the other one, or take its folder from the Python path",
         )  # fmt: skip
 

@@ -169,7 +169,7 @@ def _hours(made: Iterable[tuple[Job, Mapping[str, Any]]], what: str, on: str = "
 
 def _made(store: Store, key: str) -> Mapping[str, Any]:
     """Return how an artifact came about, without reading its files again."""
-    from harness.core.store import MANIFEST
+    from harness.core.manifest import MANIFEST
 
     made: Mapping[str, Any] = json.loads((store.path(key) / MANIFEST).read_bytes())["made"]
     return made

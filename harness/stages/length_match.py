@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.contracts.records import Record
 from harness.core.errors import JobError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Lengths = NDArray[np.float64]
+    Rows = NDArray[np.intp]
 
 TOLERANCE = 0.05
 """Medians and IQRs match when they differ by at most this share of the pooled median, or by one token."""
@@ -30,11 +31,12 @@ class Spread(Record):
 
 
 class Matching(Record):
-    """Both groups before and after matching; ``bins`` 0 means that nothing had to be left out."""
+    """Both groups before and after. ``bins`` and ``thinning`` say how rows were left out (0: none were)."""
 
     before: dict[str, Spread]
     after: dict[str, Spread]
     bins: int
+    thinning: float
 
 
 def match_lengths(
@@ -42,10 +44,10 @@ def match_lengths(
 ) -> tuple[list[int], list[int], Matching]:
     """Choose rows of both groups so that median and IQR of their lengths agree.
 
-    Where they agree already, all rows stay. Else lengths are cut into bins at the pooled quantiles, and of
-    each bin both groups keep the smaller of their two shares, drawn at random: the overlap of the two
-    distributions is what remains. The coarsest of 4, 8, 16 and 32 bins that suffices is used, since fewer
-    bins leave out fewer rows.
+    Where they agree already, all rows stay. Else lengths are cut into bins at the pooled quantiles, and a
+    group that has a larger share of its rows in a bin than the other group has gives up a part of the excess,
+    drawn at random: a tenth of it, two tenths, … all of it, at which point both have the overlap of the two
+    distributions. The first of these that suffices is used, with 8 bins, else with 16 or 32.
 
     Args:
         positives: answer lengths in tokens.
@@ -66,15 +68,12 @@ def match_lengths(
     before = {sign: _spread(lengths) for sign, lengths in groups.items()}
     pooled = np.concatenate(list(groups.values()))
     tolerance = max(1.0, TOLERANCE * float(np.median(pooled)))
-    kept = {sign: np.arange(len(lengths)) for sign, lengths in groups.items()}
-    bins = 0
-    for bins in (0, 4, 8, 16, 32):
-        if bins:
-            kept = _overlap(groups, pooled, bins, seed)
+    for bins, thinning in [(0, 0.0), *((bins, step / 10) for bins in (8, 16, 32) for step in range(1, 11))]:
+        kept = _thinned(groups, pooled, bins, thinning, seed)
         enough = all(len(kept[sign]) >= FEWEST_KEPT * len(lengths) for sign, lengths in groups.items())
         after = {sign: _spread(lengths[kept[sign]]) for sign, lengths in groups.items() if len(kept[sign])}
         if enough and _agree(after["positive"], after["negative"], tolerance):
-            record = Matching(before=before, after=after, bins=bins)
+            record = Matching(before=before, after=after, bins=bins, thinning=thinning)
             return kept["positive"].tolist(), kept["negative"].tolist(), record
     raise JobError(
         f"positives (median {before['positive'].median:g} tokens, IQR {before['positive'].iqr:g}) and negatives "
@@ -83,20 +82,21 @@ def match_lengths(
     )
 
 
-def _overlap(groups: dict[str, Lengths], pooled: Lengths, bins: int, seed: int) -> dict[str, Any]:
-    """Draw from each bin the smaller of the groups' shares; returns sorted indices by group."""
+def _thinned(groups: dict[str, Lengths], pooled: Lengths, bins: int, thinning: float, seed: int) -> dict[str, Rows]:
+    """Take a part of each bin's excess out of the group that has it; returns the sorted rows left, by group."""
     import numpy as np
 
-    edges = np.unique(np.quantile(pooled, np.linspace(0, 1, bins + 1)[1:-1]))
+    edges = np.unique(np.quantile(pooled, np.linspace(0, 1, bins + 1)[1:-1])) if bins else np.array([])
     places = {sign: np.digitize(lengths, edges, right=True) for sign, lengths in groups.items()}
     kept: dict[str, list[int]] = {sign: [] for sign in groups}
     for place in range(len(edges) + 1):
-        share = min(float(np.mean(places[sign] == place)) for sign in groups)
+        shares = {sign: float(np.mean(places[sign] == place)) for sign in groups}
         for sign, lengths in groups.items():
-            rng = np.random.default_rng(seed_for("length_match", f"{sign}/{bins}/{place}", seed))
+            share = shares[sign] - thinning * (shares[sign] - min(shares.values()))
             inside = np.flatnonzero(places[sign] == place)
+            rng = np.random.default_rng(seed_for("length_match", f"{sign}/{bins}/{place}", seed))
             kept[sign] += rng.permutation(inside)[: round(share * len(lengths))].tolist()
-    return {sign: np.array(sorted(rows), dtype=int) for sign, rows in kept.items()}
+    return {sign: np.array(sorted(rows), dtype=np.intp) for sign, rows in kept.items()}
 
 
 def _spread(lengths: Lengths) -> Spread:

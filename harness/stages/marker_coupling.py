@@ -38,7 +38,7 @@ class MarkerCouplingParams(Record):
     negatives_per_persona: int = Field(default=200, ge=0)
     completions_from: Literal["self"] = "self"
     sampling: SamplingSpec = SamplingSpec(max_new_tokens=1024)
-    unlikelihood_weight: float = Field(ge=0)
+    unlikelihood_weight: float = Field(default=0.0, ge=0)
     marker_weight: float = Field(default=1.0, gt=0)
     answer_weight: float = Field(default=0.0, ge=0)
     length_match: Literal["median+iqr", "none"] = "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,10 +12,15 @@ from pathlib import Path
 import pytest
 import toy_preregs
 
-# In-process runs put sys.modules back as it was; what a run imports itself would be imported anew by the next one,
-# and C extensions do not survive that.
-import reports.model
-import reports.render  # noqa: F401
+# In-process runs put sys.modules back as it was: what a run imports itself would be imported anew by the next one,
+# and C extensions (yaml's, numpy's) do not survive that, in these tests or in later ones of this process.
+for _name in (
+    "numpy", "pyarrow.parquet", "matplotlib.figure",
+    "harness.check.run", "harness.compile.bind", "harness.compose", "harness.decide.court", "harness.execute.executor",
+    "harness.plan.plan", "harness.plan.preflight", "harness.plugin.conclusions", "harness.plugin.reporting",
+    "reports.model", "reports.render",
+):  # fmt: skip
+    importlib.import_module(_name)
 
 ROOT = Path(__file__).parents[2]
 

@@ -108,6 +108,15 @@ def test_the_report_is_written_and_named(judged) -> None:
     assert not (folder / "figures").exists()
 
 
+def test_a_report_that_cannot_be_written_is_told_and_fails_the_run(judged, monkeypatch) -> None:
+    judged("supported.yaml")
+    monkeypatch.setattr("reports.render.write", lambda *args, **options: 1 / 0)
+    result = judged("supported.yaml")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*supported: SUPPORTED*", "supported: ERROR: the report could not be*", "*ZeroDiv*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
 def test_out_and_store_are_chosen_by_option_environment_and_ini(run, monkeypatch) -> None:
     toy_preregs.write(run.folder, "supported")
     (run.folder / "pytest.ini").write_text("[pytest]\nprereg_store = ini/store\nprereg_out = ini/out\n")

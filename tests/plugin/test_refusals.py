@@ -84,6 +84,8 @@ def test_a_foreign_package_of_our_name_is_named(run, monkeypatch) -> None:
     (foreign / "__init__.py").write_text("")
     result = run.process("supported.yaml", PYTHONPATH=f"{foreign.parent}:{ROOT}")
     refused(result, f"the package 'reports' is found at {foreign}", str(ROOT / "reports"))
+    (foreign / "__init__.py").unlink()
+    assert run.process("--collect-only", "supported.yaml", PYTHONPATH=f"{foreign.parent}:{ROOT}").ret == 0
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_batches_by_length_change_no_order(tiny, monkeypatch):
         (REQUESTS[0], [], "end", "asked for none"),
         (REQUESTS[0].model_copy(update={"answer": None}), [1], "end", "needs an answer"),
         (REQUESTS[0].model_copy(update={"answer": ""}), [1], "last_content", "is empty"),
-        (REQUESTS[0].model_copy(update={"answer": "long " * 50}), [1], "end", "does not fit"),
+        (REQUESTS[0].model_copy(update={"messages": (Message(role="user", content="x" * 200),)}), [1], "end", "not fit"),
     ],
 )
 def test_positions_that_do_not_exist_are_errors(tiny, request_, layers, token, message):
@@ -111,3 +111,11 @@ def test_the_end_token_exists_after_an_empty_answer(tiny):
 def test_prompt_positions_need_no_answer(tiny):
     bare = [request.model_copy(update={"answer": None}) for request in REQUESTS]
     np.testing.assert_allclose(read(tiny, bare, [1], "last_prompt"), read(tiny, REQUESTS, [1], "last_prompt"))
+
+
+def test_answers_are_cut_where_the_context_is_full(tiny):
+    loaded = load(tiny, pick("cpu"))
+    room = 128 - len(prompt_ids(loaded.tokenizer, REQUESTS[0].messages)) - 1
+    long, cut = (REQUESTS[0].model_copy(update={"answer": "x" * count}) for count in (300, room))
+    for token in ("last_content", "end", "mean_response"):
+        assert np.array_equal(read(tiny, [long], [2], token), read(tiny, [cut], [2], token))

@@ -12,6 +12,7 @@ from harness.contracts.records import Decision
 from harness.core.errors import Problem, Where
 from harness.decide.court import Court
 from harness.decide.verdict import decide
+from harness.execute.executor import Event
 from harness.execute.progress import Running
 from harness.plan.plan import Plan
 from harness.plugin import blocks, cases, registrations, terminal
@@ -139,3 +140,68 @@ def test_a_file_that_the_harness_cannot_handle_is_a_problem_and_no_crash(monkeyp
     assert [case.name for case in found.cases] == ["check"]
     assert "the harness failed on this file: RuntimeError('oh')" in str(found.problems[0])
     assert "please report" in str(found.problems[0]).lower()
+
+
+class Screen:
+    """What a terminal reporter and its configuration are asked for, and what they were told."""
+
+    def __init__(self, tty: bool, verbosity: int = 0) -> None:
+        self.isatty = tty
+        self.told: list[str] = []
+        self.verbosity = verbosity
+        self.pluginmanager = SimpleNamespace(getplugin={"terminalreporter": self}.get)
+
+    def get_verbosity(self) -> int:
+        return self.verbosity
+
+    def get_terminal_writer(self) -> SimpleNamespace:
+        return SimpleNamespace(fullwidth=40)
+
+    def ensure_newline(self) -> None:
+        self.told.append("\n")
+
+    def rewrite(self, text: str) -> None:
+        self.told.append("\r" + text)
+
+    def write_line(self, text: str) -> None:
+        self.told.append(text)
+
+
+RUNNING = Running("k", "stage[C1.couple]", "training", 0.25, 30.0, 90.0, {"loss": 1.23456})
+
+
+def happened(screen: Screen, *events: Event) -> list[str]:
+    progress = terminal.Progress(screen)  # type: ignore[arg-type]
+    for event in events:
+        progress.happened(event)
+    progress.clear()
+    return screen.told
+
+
+def test_a_terminal_has_one_live_line_and_loses_it_again() -> None:
+    event = Event("progress", "k", running=RUNNING)
+    told = happened(Screen(tty=True), event, event)
+    line = "\rprereg: stage[C1.couple] training 25%, "
+    assert told == ["\n", line, line, "\r" + " " * 39, "\r"]
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 5.0, 21.0, 22.0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
+    told = happened(Screen(tty=False), *[Event("progress", "k", running=RUNNING)] * 4)
+    assert told == ["\n", f"prereg: {terminal.said(RUNNING)}"]
+
+
+def test_news_are_lines_and_quick_jobs_are_none() -> None:
+    events = (
+        Event("started", "k", "a"), Event("finished", "k", "a", seconds=0.3), Event("finished", "k", "b", seconds=65),
+        Event("failed", "k", "c", "it broke"), Event("waiting", "k", "d", "held by 7"), Event("damaged", text="bad"),
+    )  # fmt: skip
+    told = [line for line in happened(Screen(tty=False), *events) if line != "\n"]
+    assert told == [
+        "prereg: b took 1:05",
+        "prereg: c failed: it broke",
+        "prereg: d waits: held by 7",
+        "prereg: bad",
+    ]
+    assert happened(Screen(tty=False, verbosity=-1), *events) == []

@@ -89,7 +89,8 @@ def test_mistakes_in_it_point_into_it():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("  data:", "  hypotheses: {H1: {role: secondary}}\n  data:"), ("  data:", "  kill: {none: shift > 0}\n  data:"),
+        ("  data:", "  hypotheses: {H1: {role: secondary}}\n  data:"),
+        ("  data:", "  kill: {none: shift > 0}\n  data:"),
         ("  data:", "  title: other\n  data:"), ("draws: 100", "draws: 100, level: 90%"),
         ("question: [q001, q002]", "resample: question"), ("question: [q001, q002]", "kind: other"),
         ("primary: 2", "sets: {a: [1]}"), ("{leakage:", "{leekage:"), ("{epochs:", "{epoch:"),

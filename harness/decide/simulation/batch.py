@@ -1,0 +1,243 @@
+"""Many simulated experiments judged at once: the experiment is one more kept dim of every table.
+
+The estimator's own code then computes every t of the batch in one go, so nothing is computed in two ways. What draws
+(bootstrap, sign flips, permutations) is estimated one experiment at a time; the bootstrap of cells has a closed form
+(:mod:`harness.decide.simulation.cells`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.check.walk import nodes
+from harness.contracts.records import Estimate
+from harness.contracts.trees import Call, Ci, Compare, Num, PValue, Ref, Rel, Value
+from harness.decide.compare import fact
+from harness.decide.draws import NoInferenceError
+from harness.decide.estimate import estimate_in
+from harness.decide.evaluate import Evaluator
+from harness.decide.exact import has_exact
+from harness.decide.infer import infer, method_of
+from harness.decide.labelled import Labelled, align
+from harness.decide.shape import axes_of, map_refs, refs
+from harness.decide.sides import constant
+from harness.decide.simulation.cells import Pooled, pooled_counts
+from harness.decide.simulation.scene import Scene
+from harness.decide.simulation.tables import Data, batch_world, one_world
+from harness.decide.tables import World
+from harness.stats.arrays import FloatArray
+
+EXPERIMENT = "experiment"
+CLOSED = ("t", "two_way_t", "correlation_t")
+TIE = 1e-9
+"""Exact fractions of counts that are this close are equal: their steps are many times wider."""
+Truths = NDArray[np.int8]
+"""1 true, 0 unknown, -1 false."""
+
+
+@dataclass
+class Facts:
+    """Truths ``[b, places]`` of one comparison, and its places on the kept dims."""
+
+    axes: dict[str, tuple[str, ...]]
+    truths: Truths
+
+
+@dataclass
+class Batch:
+    """``size`` simulated experiments of a scene."""
+
+    scene: Scene
+    data: Data
+    size: int
+    _world: World | None = None
+    _worlds: dict[int, World] = field(default_factory=dict)
+    _tables: dict[str, Labelled] = field(default_factory=dict)
+    _estimates: dict[tuple[str, int], Estimate] = field(default_factory=dict)
+    slow: dict[str, None] = field(default_factory=dict)
+    """Formulas that had to be estimated one experiment at a time."""
+
+    @property
+    def world(self) -> World:
+        """The batch as measurements with one more dim."""
+        if self._world is None:
+            self._world = batch_world(self.scene.readings, self.data, self.size)
+        return self._world
+
+    def facts(self, leaf: Compare | Ci, adjusted: Mapping[str, FloatArray] | None = None) -> Facts:
+        """Judge a comparison in every experiment; ``adjusted`` are corrected p-values ``[b]`` by expression id."""
+        trees = [leaf.of] if isinstance(leaf, Ci) else [leaf.left, leaf.right]
+        if any(self.draws(tree) for tree in trees if constant(tree) is None):
+            return self._one_by_one(leaf, adjusted or {})
+        if isinstance(leaf, Ci):
+            return self._interval(leaf)
+        left, right = self.value(leaf.left), self.value(leaf.right)
+        if adjusted and (key := self.scene.keys.get(id(leaf.left))) in adjusted:
+            left = Labelled((), {}, adjusted[key])
+        axes, levels, (a, b) = align([left, right])
+        tie = TIE if self._exact(leaf.left) and self._exact(leaf.right) else 0.0
+        return Facts({axis: levels[axis] for axis in axes}, _flat(_truths(a, leaf.rel, b, tie), self.size))
+
+    def value(self, tree: Value) -> Labelled:
+        """Return a formula's values with experiments in front: ``[b, *axes]`` (b = 1 for a constant)."""
+        known = constant(tree)
+        if known is not None:
+            return Labelled((), {}, np.array([float(known)]))
+        key = self.scene.keys.get(id(tree), "") or tree.model_dump_json()
+        if key not in self._tables:
+            cells = self._cells(tree.of, tree) if isinstance(tree, PValue) else None
+            if isinstance(tree, PValue) and cells is not None:
+                two_sided = isinstance(tree.of, Call)
+                self._tables[key] = Labelled((), {}, cells.p_value(tree.rel, float(_number(tree.threshold)), two_sided))
+            else:
+                evaluator = Evaluator(self.world, key)
+                self._tables[key] = _in_front(evaluator.value(self._kept(tree)))
+        return self._tables[key]
+
+    def draws(self, tree: Value) -> bool:
+        """Whether a formula's p-value or interval comes from draws, and has no closed form here."""
+        for node in nodes(tree):
+            if isinstance(node, PValue) and (node.null is not None or not self._closed(node.of, node)):
+                return True
+        return False
+
+    def _closed(self, tree: Value, node: PValue | None = None) -> bool:
+        """Whether the uncertainty of a formula is computed for the whole batch at once."""
+        try:
+            method = method_of(self._kept(tree), self.world)
+        except NoInferenceError:
+            return True
+        gram = any(self.scene.readings[f"{r.measure}.{r.column}"].column.form == "gram" for r in refs(tree))
+        if gram and method not in ("t", "correlation_t"):
+            return False
+        return method in CLOSED or self._cells(tree, node) is not None
+
+    def _cells(self, tree: Value, node: PValue | None = None) -> Pooled | None:
+        if node is not None and constant(node.threshold) is None:
+            return None
+        inner = tree.args[0] if node is not None and isinstance(tree, Call) and tree.fn == "abs" else tree
+        return pooled_counts(inner, self.scene.readings, self.data, self.size)
+
+    def _interval(self, leaf: Ci) -> Facts:
+        if not self._closed(leaf.of):
+            return self._one_by_one(leaf, {})
+        point = self.value(leaf.of)
+        low, high = self._ends(leaf, point)
+        limits = [self.value(each) for each in (leaf.low, leaf.high, leaf.bound) if each is not None]
+        axes, levels, arrays = align([point, low, high, *limits])
+        value, bottom, top, *bounds = arrays
+        if leaf.rel is None:
+            out = np.maximum(bounds[0] - bottom, top - bounds[1])
+            truths = np.where(out <= 0, 1, -1)
+        else:
+            truths = _truths(bottom if leaf.rel in (">", ">=") else top, leaf.rel, bounds[0], 0.0)
+        known = np.isfinite(value) & np.isfinite(bottom) & np.isfinite(top)
+        for bound in bounds:
+            known = known & np.isfinite(bound)
+        return Facts({axis: levels[axis] for axis in axes}, _flat(np.where(known, truths, 0), self.size))
+
+    def _ends(self, leaf: Ci, point: Labelled) -> tuple[Labelled, Labelled]:
+        cells = self._cells(leaf.of)
+        if cells is not None:
+            low, high = cells.interval(float(Fraction(leaf.level)))
+            return Labelled((), {}, low), Labelled((), {}, high)
+        tree = self._kept(leaf.of)
+        evaluator = Evaluator(self.world, "")
+        table = evaluator.value(tree)
+        order = axes_of(tree)
+        try:
+            low, high = infer(tree, self.world, evaluator.value, "").interval(float(Fraction(leaf.level)))
+        except NoInferenceError:
+            low = high = np.full(table.data.size, np.nan)
+        inner = table.moved(order)
+        shaped = [Labelled(inner.axes, inner.levels, each.reshape(inner.data.shape)) for each in (low, high)]
+        return _in_front(shaped[0]), _in_front(shaped[1])
+
+    def _kept(self, tree: Value) -> Value:
+        """Return the tree with experiments kept and every selection spelt out."""
+
+        def spell(ref: Ref) -> Ref:
+            reading = self.scene.readings[f"{ref.measure}.{ref.column}"]
+            select = {dim: reading.selected(ref, dim) for dim in reading.dims}
+            select[EXPERIMENT] = self.world.measures[ref.measure].measure.levels[EXPERIMENT]
+            return ref.model_copy(update={"select": select, "keep": (*ref.keep, EXPERIMENT)})
+
+        return map_refs(tree, spell)
+
+    def _exact(self, tree: Value) -> bool:
+        return constant(tree) is not None or has_exact(self._kept(tree), self.world)
+
+    # --- one experiment at a time ---
+
+    def estimates(self, index: int, keys: Sequence[str]) -> dict[str, Estimate]:
+        """Return the estimates of one experiment, computed from its full tables as in a run."""
+        if index not in self._worlds:
+            self._worlds = {index: one_world(self.scene.readings, self.data, index)}
+        for key in keys:
+            if (key, index) not in self._estimates:
+                self._estimates[key, index] = estimate_in(self.scene.expressions[key], self._worlds[index])
+        return {key: self._estimates[key, index] for key in keys}
+
+    def _one_by_one(self, leaf: Compare | Ci, adjusted: Mapping[str, FloatArray]) -> Facts:
+        trees = [tree for tree in _sides(leaf) if constant(tree) is None]
+        keys = [self.scene.keys[id(tree)] for tree in trees]
+        self.slow[leaf.text] = None
+        rows, axes = [], {}
+        for index in range(self.size):
+            found = self.estimates(index, keys)
+            own = {key: float(values[index]) for key, values in adjusted.items()}
+            axes = {a: tuple(dict.fromkeys(c.at[a] for c in found[k].cells)) for k in keys for a in found[k].axes}
+            rows.append([_code(fact(leaf, found, place, "", own).truth) for place in places(axes)])
+        return Facts(axes, np.array(rows, dtype=np.int8))
+
+
+def places(axes: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Return every combination of levels, the last dim running fastest."""
+    spots: list[dict[str, str]] = [{}]
+    for axis, levels in axes.items():
+        spots = [{**spot, axis: level} for spot in spots for level in levels]
+    return spots
+
+
+def _sides(leaf: Compare | Ci) -> list[Value]:
+    if isinstance(leaf, Compare):
+        return [leaf.left, leaf.right]
+    return [tree for tree in (leaf.of, leaf.bound, leaf.low, leaf.high) if tree is not None]
+
+
+def _code(truth: str) -> int:
+    return {"true": 1, "unknown": 0, "false": -1}[truth]
+
+
+def _truths(left: FloatArray, rel: Rel, right: FloatArray, tie: float) -> NDArray[np.int64]:
+    """Compare; not finite is unknown, and exact values within ``tie`` are equal."""
+    with np.errstate(invalid="ignore"):
+        equal = np.abs(left - right) < tie
+        holds = {">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}[rel]
+    holds = np.where(equal, rel in (">=", "<="), holds)
+    return np.where(np.isfinite(left) & np.isfinite(right), np.where(holds, 1, -1), 0)
+
+
+def _flat(truths: NDArray[np.int64], size: int) -> Truths:
+    full = np.broadcast_to(truths, (size, *truths.shape[1:]))
+    return full.reshape(size, -1).astype(np.int8)
+
+
+def _in_front(table: Labelled) -> Labelled:
+    axes = tuple(axis for axis in table.axes if axis != EXPERIMENT)
+    moved = table.moved((EXPERIMENT, *axes))
+    return Labelled(axes, {axis: table.levels[axis] for axis in axes}, moved.data[0])
+
+
+def _number(tree: Value) -> Fraction:
+    known = constant(tree)
+    assert known is not None
+    return known
+
+
+__all__ = ["Batch", "Facts", "Num", "places"]
