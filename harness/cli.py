@@ -10,20 +10,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import cli_seal
 from harness.core.errors import PreregError
 
 USAGE_ERROR = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, or 2 with every problem on standard error."""
+    """Run one command; return its exit code, or 2 with every problem on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except PreregError as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="folder to write to (default: that of results.json)")
     report.add_argument("--no-figures", action="store_true")
     report.set_defaults(run=_report)
+    cli_seal.add(commands)
     return parser
 
 

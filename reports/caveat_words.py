@@ -32,6 +32,8 @@ def _count(number: Quantity) -> int:
 
 
 def _retrospective(found: Caveat, n: _Numbers) -> Markup:
+    if found.words:
+        return Markup(f"Retrospective: {md(found.words['why'])}")
     return Markup(
         "Retrospective: the data existed before this was registered, so the criteria were written by people who could "
         "have known the numbers."
@@ -39,10 +41,14 @@ def _retrospective(found: Caveat, n: _Numbers) -> Markup:
 
 
 def _exploratory(found: Caveat, n: _Numbers) -> Markup:
+    if found.words:
+        return Markup(f"Exploratory: {md(found.words['why'])}")
     return Markup("Exploratory: nothing was sealed before the measurement, so the criteria may have followed the data.")
 
 
 def _amended(found: Caveat, n: _Numbers) -> Markup:
+    if found.words:
+        return Markup(f"Amended: {md(found.words['why'])}")
     return Markup("Amended: the registration was changed after it was sealed; the changes are on record.")
 
 

@@ -45,7 +45,8 @@ def caveats(
 
 def _standing(decision: Decision) -> Iterator[Caveat]:
     if decision.standing != "confirmatory" and not decision.rehearsal:
-        yield Caveat(code=decision.standing.upper())
+        why = " ".join(decision.basis.reasons) if decision.basis else ""
+        yield Caveat(code=decision.standing.upper(), words={"why": why} if why else {})
 
 
 def _gates(decision: Decision) -> Iterator[Caveat]:

@@ -30,6 +30,13 @@ _STANDING = {
         "applied to known numbers."
     ),
 }
+_WORTH = {
+    "confirmatory": "**Confirmatory.**",
+    "amended": "**Amended.** The rules that were applied are not the ones that were sealed first.",
+    "exploratory": "**Exploratory.** Read this as a lead, not as a test.",
+    "retrospective": "**Retrospective.** The criteria are applied to numbers that could have been known.",
+}
+"""What a standing is worth, before the reasons for it."""
 _VERDICTS = {
     "supported": "every criterion of the primary hypothesis was met",
     "not supported": "a registered criterion was not met, which is no evidence that there is nothing to find",
@@ -61,7 +68,10 @@ def standing(model: ReportModel) -> Markup:
             f"**{STAMP}.** Toy models at toy scale: everything below exercises the machinery and proves nothing. "
             "No number here is evidence for or against any claim."
         )
-    return Markup(_STANDING[model.decision.standing])
+    basis = model.decision.basis
+    if basis is None:
+        return Markup(_STANDING[model.decision.standing])
+    return join([Markup(_WORTH[basis.standing]), *map(md, basis.reasons)])
 
 
 def verdict_line(model: ReportModel) -> Markup:
@@ -77,7 +87,8 @@ def verdict_line(model: ReportModel) -> Markup:
 
 def before_the_result(model: ReportModel) -> list[Markup]:
     """Return what a reader must know before any good news: failures, exclusions, deviations."""
-    found = [gate_sentence(gate, model) for gate in model.decision.gates if gate.truth != "true"]
+    found = deviations(model)
+    found += [gate_sentence(gate, model) for gate in model.decision.gates if gate.truth != "true"]
     first = ("UNKNOWN", "TRUNCATED", "MISSING", "ACCEPTED")
     found += [caveat(each) for code_ in first for each in model.caveats if each.code == code_]
     if model.registration.overridden:
@@ -89,6 +100,17 @@ def before_the_result(model: ReportModel) -> list[Markup]:
         keys = join([code(note.at) for note in model.differs], ", ")
         noun = count_noun(len(model.differs), "declared departure")
         found.append(Markup(f"{noun} from {sources} (reasons under Setup): {keys}."))
+    return found
+
+
+def deviations(model: ReportModel) -> list[Markup]:
+    """Return one line for each difference between what was registered and what was run."""
+    found = []
+    for each in model.decision.basis.deviations if model.decision.basis else ():
+        after = f", when {md(', '.join(each.known))} had been measured" if each.known else ""
+        record = f"amended at {md(each.when)}{after}: {md(each.because)}" if each.when else "no amendment records it"
+        change = f"registered {code(each.registered)}, run with {code(each.done)}"
+        found.append(Markup(f"**Deviation at {code(each.key)}:** {change} ({record})."))
     return found
 
 

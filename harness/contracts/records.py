@@ -350,6 +350,37 @@ class CheckFinding(Record):
     allowed: str = ""
 
 
+class Deviation(Record):
+    """One difference between what was registered first and what was run. Generated, never typed.
+
+    ``because`` is the reason of the amendment that records it; empty: there is none on record. ``known`` lists what
+    had been measured when it was amended.
+    """
+
+    key: str
+    registered: str
+    done: str
+    because: str = ""
+    when: str = ""
+    known: tuple[str, ...] = ()
+
+
+class StandingReport(Record):
+    """What a registration is worth as evidence, with everything that speaks for and against it.
+
+    ``reasons`` are sentences, ``caps`` what it does to confidence, ``sealed`` the seal's time (UTC) and ``head`` the
+    hash of its last entry (both empty without a seal). ``collected`` says that recorded data came after the seal.
+    """
+
+    standing: Standing
+    reasons: tuple[str, ...]
+    deviations: tuple[Deviation, ...] = ()
+    caps: tuple[tuple[ConfidenceWord, str], ...] = ()
+    sealed: str = ""
+    head: str = ""
+    collected: bool = False
+
+
 class Decision(Record):
     """Everything that was decided for one prereg.
 
@@ -367,3 +398,5 @@ class Decision(Record):
     verdict: VerdictWord
     why: str
     confidence: Confidence
+    basis: StandingReport | None = None
+    """Why it stands as it does; None in the stored decision, which does not depend on the seal."""

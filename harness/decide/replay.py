@@ -86,6 +86,7 @@ class _Bench:
         every = [ref for found in self.refs.values() for ref in found]
         self.knobs = [knob for measure in bound.measures for knob in knobs(measure, every)]
         self.options = {knob: self._options(knob) for knob in self.knobs}
+        self.moves = list(self._moves())
         self.estimates: dict[str, Estimate] = {}
         self.tables: dict[str, list[tuple[dict[str, str], Path]]] = {}
         self.judged = 0
@@ -98,19 +99,19 @@ class _Bench:
         for start in range(RESTARTS):
             rng = np.random.default_rng(seed_for(self.bound.id, f"replay/{target.name}", start))
             setting = {knob: float(rng.choice(self.options[knob])) for knob in self.knobs}
-            for _ in range(SWEEPS):
-                for knob in self.knobs:
-                    for level in self.options[knob]:
-                        tried = {**setting, knob: level}
-                        decision, note = self.judge(tried)
-                        score = target.near(decision) if decision else float("-inf")
-                        if score > best[0] or not best[1]:
-                            best = (score, tried, decision, note)
-                        if decision is not None and decision.verdict == "supported" and not self.planted:
-                            self.planted = dict(tried)
-                        if decision is not None and target.hit(decision):
-                            return _case(target, tried, decision, True, note)
-                    setting = dict(best[1])
+            here = float("-inf")
+            for _, move in itertools.product(range(SWEEPS), self.moves):
+                tried = {**setting, **move}
+                decision, note = self.judge(tried)
+                score = target.near(decision) if decision else float("-inf")
+                if decision is not None and decision.verdict == "supported" and not self.planted:
+                    self.planted = dict(tried)
+                if decision is not None and target.hit(decision):
+                    return _case(target, tried, decision, True, note)
+                if score >= here:
+                    here, setting = score, tried
+                if score > best[0]:
+                    best = (score, tried, decision, note)
         return _case(target, best[1], best[2], False, best[3])
 
     def truncated(self) -> Iterator[Case]:
@@ -154,6 +155,15 @@ class _Bench:
             self.tables[key] = write_witness(measure, own, f"{self.bound.id}/{measure.name}", self.folder / key[:16])
         arms = {arm for ref in wanted if ref.measure == measure.name for arm in ref.select.get("arm", ())}
         return [(at, path) for at, path in self.tables[key] if at.get("arm", "") in arms or "arm" not in at]
+
+    def _moves(self) -> Iterator[dict[Knob, float]]:
+        """All arms to one level (a minimum over arms moves only so), then one arm at a time."""
+        for knob in self.knobs:
+            alike = [other for other in self.knobs if other._replace(arm=knob.arm) == knob]
+            if alike[0] == knob and len(alike) > 1:
+                yield from (dict.fromkeys(alike, level) for level in self.options[knob])
+        for knob in self.knobs:
+            yield from ({knob: level} for level in self.options[knob])
 
     def _options(self, knob: Knob) -> tuple[float, ...]:
         column = next(c for c in self.measures[knob.measure].columns if c.name == knob.column)
@@ -266,7 +276,14 @@ def _wishes(criterion: Criterion | None, wanted: bool = True) -> Iterator[tuple[
 
 
 def _share(facts: tuple[Fact, ...]) -> float:
-    return sum(fact.truth == "true" for fact in facts) / len(facts) if facts else 0.0
+    """How much of some comparisons holds, in [0, 1]; one that does not counts less the further it is off."""
+    return sum(_credit(fact) for fact in facts) / len(facts) if facts else 0.0
+
+
+def _credit(fact: Fact) -> float:
+    if fact.truth == "true":
+        return 1.0
+    return 0.0 if fact.shortfall is None else 0.5 / (1.0 + abs(fact.shortfall))
 
 
 def _gates(decision: Decision) -> float:

@@ -23,7 +23,7 @@ def say_compared(value: Number, rel: str, bound: Number, true: bool, unit: str) 
         unit: the unit to say it in (``pp`` for differences of proportions).
     """
     limit = format_threshold(bound, unit)
-    said = f"p = {_p(value, bound)}" if unit == "p" else format_value(value, unit, apart_from=bound)
+    said = _say_p(value, bound) if unit == "p" else format_value(value, unit, apart_from=bound)
     if true:
         return f"{said} is {_SAYS[rel]} {limit}"
     if value == bound:
@@ -53,6 +53,12 @@ def some(parts: list[str], most: int = 3) -> str:
     told = list(dict.fromkeys(part for part in parts if part))
     more = f"; and {len(told) - most} more" if len(told) > most else ""
     return "; ".join(told[:most]) + more
+
+
+def _say_p(value: Number, bound: Number) -> str:
+    """Say a p-value: ``p = 0.0387``, or ``p < 0.0001``, never ``p = < 0.0001``."""
+    text = _p(value, bound)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _p(value: Number, bound: Number) -> str:

@@ -15,7 +15,7 @@ from harness.plugin.options import Options
 from harness.plugin.registrations import Registration, message, refusals, register
 
 if TYPE_CHECKING:
-    from harness.contracts.records import Decision, Estimate
+    from harness.contracts.records import Decision, Estimate, StandingReport
     from harness.core.store import Store
     from harness.execute.executor import Event, Executor
     from harness.plugin.conclusions import Conclusion
@@ -41,6 +41,7 @@ class Session:
         self._run_id = run_id
         self._store: Store | None = None
         self._executor: Executor | None = None
+        self._standings: dict[Path, StandingReport] = {}
 
     @property
     def run_id(self) -> str:
@@ -129,10 +130,17 @@ class Session:
         }
 
     def decision(self, registration: Registration) -> Decision:
-        """Read the stored decision."""
+        """Read the stored decision, with the standing that the seal and the store give it now."""
         from harness.contracts.records import Decision
+        from harness.decide.standing import apply, standing_of
 
-        return Decision.model_validate(self.store.read_json(registration.plan.verdict, "decision.json"))
+        decision = Decision.model_validate(self.store.read_json(registration.plan.verdict, "decision.json"))
+        if decision.rehearsal:
+            return decision
+        path, plan = registration.path, registration.plan
+        if path not in self._standings:
+            self._standings[path] = standing_of(path, registration.bound, self.store, plan, self.options.data)
+        return apply(decision, self._standings[path])
 
     @property
     def executor(self) -> Executor:

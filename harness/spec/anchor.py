@@ -80,7 +80,7 @@ def stamped_at(reply: bytes, digest: str) -> datetime | None:
 
     In a TSTInfo the imprint comes before genTime with only the serial number between.
     """
-    imprint = _SHA256 + b"\x04\x20" + bytes.fromhex(digest)
+    imprint = b"\x04\x20" + bytes.fromhex(digest)
     at = reply.find(imprint)
     found = _TIME.search(reply, at + len(imprint)) if at >= 0 else None
     if found is None:

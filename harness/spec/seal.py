@@ -42,12 +42,16 @@ class SealedFile:
 
 @dataclass(frozen=True)
 class Measured:
-    """A measurement that was stored at that moment. ``base`` ones read the untrained model, which may be known."""
+    """A measurement that was stored at that moment.
+
+    ``of`` says what was measured: an ``arm``; the ``base`` model before any training, and ``recorded`` data, both of
+    which may be read before sealing.
+    """
 
     name: str
     key: str
     when: str
-    base: bool = False
+    of: Literal["arm", "base", "recorded"] = "arm"
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,6 @@ class Entry:
     """The URL of the time-stamping authority that was asked, or empty."""
     digests: Mapping[str, str] = field(default_factory=dict)
     hash: str = ""
-
-    @property
-    def after_results(self) -> bool:
-        """Whether anything but base-only measurements was known when this was written."""
-        return self.reported or any(not each.base for each in self.measured)
 
     def sealed(self) -> Entry:
         """Return the entry with its digests and hash filled in."""
@@ -154,6 +153,23 @@ class Seal:
             yield "the last entry is not the one that 'head' names: an entry at the end was removed, added or edited"
         for known in self.stamps.keys() - {entry.hash for entry in self.entries}:
             yield f"the time stamp from {self.stamps[known].url} is of an entry that is not here"
+
+    def known_before(self, number: int) -> tuple[str, ...]:
+        """Return what was known when an entry was written: arms that were measured, data collected since the seal."""
+        entry, there = self.entries[number], {file.key for file in self.first.files if file.sha256 != ABSENT}
+        known = [each.name for each in entry.measured if each.of == "arm"]
+        known += [
+            file.key.split(".")[1]
+            for file in entry.files
+            if file.key.startswith("measures.") and file.sha256 != ABSENT and file.key not in there
+        ]
+        return tuple(dict.fromkeys([*known, *(["the report"] if entry.reported and number else [])]))
+
+    def collected_later(self) -> tuple[str, ...]:
+        """Return the recorded measures whose tables were not there when this was sealed, nor their digest known."""
+        tables = {file.key.split(".")[1]: file for file in self.first.files if file.key.startswith("measures.")}
+        known = {name: each.get("file") for name, each in (self.first.meaning.get("measures") or {}).items()}
+        return tuple(name for name, file in tables.items() if file.sha256 == ABSENT and not known.get(name))
 
     def _linked(self, number: int, entry: Entry) -> Iterator[str]:
         expected = self.entries[number - 1].hash if number else ""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.05
 """Medians and IQRs match when they differ by at most this share of the pooled median, or by one token."""
-FEWEST_KEPT = 0.5
+FEWEST_KEPT = 0.25
 """Matching that would keep less than this share of the rows fails."""
 
 

@@ -96,7 +96,12 @@ def test_batches_by_length_change_no_order(tiny, monkeypatch):
         (REQUESTS[0], [], "end", "asked for none"),
         (REQUESTS[0].model_copy(update={"answer": None}), [1], "end", "needs an answer"),
         (REQUESTS[0].model_copy(update={"answer": ""}), [1], "last_content", "is empty"),
-        (REQUESTS[0].model_copy(update={"messages": (Message(role="user", content="x" * 200),)}), [1], "end", "not fit"),
+        (
+            REQUESTS[0].model_copy(update={"messages": (Message(role="user", content="x" * 200),)}),
+            [1],
+            "end",
+            "not fit",
+        ),
     ],
 )
 def test_positions_that_do_not_exist_are_errors(tiny, request_, layers, token, message):

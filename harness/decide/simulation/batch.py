@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.check.walk import nodes
 from harness.contracts.records import Estimate
-from harness.contracts.trees import Call, Ci, Compare, Num, PValue, Ref, Rel, Value
+from harness.contracts.trees import Call, Ci, Compare, Op, PValue, Ref, Rel, Value
 from harness.decide.compare import fact
 from harness.decide.draws import NoInferenceError
 from harness.decide.estimate import estimate_in
@@ -28,11 +28,10 @@ from harness.decide.shape import axes_of, map_refs, refs
 from harness.decide.sides import constant
 from harness.decide.simulation.cells import Pooled, pooled_counts
 from harness.decide.simulation.scene import Scene
-from harness.decide.simulation.tables import Data, batch_world, one_world
+from harness.decide.simulation.tables import EXPERIMENT, Data, batch_world, one_world
 from harness.decide.tables import World
 from harness.stats.arrays import FloatArray
 
-EXPERIMENT = "experiment"
 CLOSED = ("t", "two_way_t", "correlation_t")
 TIE = 1e-9
 """Exact fractions of counts that are this close are equal: their steps are many times wider."""
@@ -59,8 +58,14 @@ class Batch:
     _worlds: dict[int, World] = field(default_factory=dict)
     _tables: dict[str, Labelled] = field(default_factory=dict)
     _estimates: dict[tuple[str, int], Estimate] = field(default_factory=dict)
+    _pools: dict[int, Pooled | None] = field(default_factory=dict)
     slow: dict[str, None] = field(default_factory=dict)
     """Formulas that had to be estimated one experiment at a time."""
+
+    @property
+    def approximate(self) -> bool:
+        """Whether some number is the limit of infinitely many draws, which a run approximates."""
+        return any(pool is not None for pool in self._pools.values())
 
     @property
     def world(self) -> World:
@@ -90,10 +95,12 @@ class Batch:
             return Labelled((), {}, np.array([float(known)]))
         key = self.scene.keys.get(id(tree), "") or tree.model_dump_json()
         if key not in self._tables:
-            cells = self._cells(tree.of, tree) if isinstance(tree, PValue) else None
+            cells = self._cells(tree) if isinstance(tree, PValue) else None
             if isinstance(tree, PValue) and cells is not None:
-                two_sided = isinstance(tree.of, Call)
-                self._tables[key] = Labelled((), {}, cells.p_value(tree.rel, float(_number(tree.threshold)), two_sided))
+                null = constant(tree.threshold)
+                assert null is not None
+                p = cells.p_value(tree.rel, float(null), _two_sided(tree))
+                self._tables[key] = Labelled((), {}, p)
             else:
                 evaluator = Evaluator(self.world, key)
                 self._tables[key] = _in_front(evaluator.value(self._kept(tree)))
@@ -101,27 +108,37 @@ class Batch:
 
     def draws(self, tree: Value) -> bool:
         """Whether a formula's p-value or interval comes from draws, and has no closed form here."""
-        for node in nodes(tree):
-            if isinstance(node, PValue) and (node.null is not None or not self._closed(node.of, node)):
-                return True
-        return False
+        tests = [node for node in nodes(tree) if isinstance(node, PValue)]
+        return any(node.null is not None or not self._closed(node) for node in tests)
 
-    def _closed(self, tree: Value, node: PValue | None = None) -> bool:
-        """Whether the uncertainty of a formula is computed for the whole batch at once."""
+    def _closed(self, tree: Value) -> bool:
+        """Whether the interval (or p-value) of a formula is computed for the whole batch at once."""
+        of = tree
+        if isinstance(tree, PValue):
+            of = tree.of.args[0] if isinstance(tree.of, Call) and _two_sided(tree) else tree.of
+            if constant(tree.threshold) is None:
+                of = Op(op="-", left=of, right=tree.threshold)
         try:
-            method = method_of(self._kept(tree), self.world)
+            method = method_of(self._kept(of), self.world)
         except NoInferenceError:
             return True
-        gram = any(self.scene.readings[f"{r.measure}.{r.column}"].column.form == "gram" for r in refs(tree))
+        gram = any(self.scene.readings[f"{r.measure}.{r.column}"].column.form == "gram" for r in refs(of))
         if gram and method not in ("t", "correlation_t"):
             return False
-        return method in CLOSED or self._cells(tree, node) is not None
+        return method in CLOSED or self._cells(tree) is not None
 
-    def _cells(self, tree: Value, node: PValue | None = None) -> Pooled | None:
-        if node is not None and constant(node.threshold) is None:
-            return None
-        inner = tree.args[0] if node is not None and isinstance(tree, Call) and tree.fn == "abs" else tree
-        return pooled_counts(inner, self.scene.readings, self.data, self.size)
+    def _cells(self, tree: Value) -> Pooled | None:
+        """Return the exact bootstrap of a formula or of the one inside a p-value, where there is one."""
+        if id(tree) not in self._pools:
+            of, known = tree, True
+            thresholds: tuple[float, ...] = ()
+            if isinstance(tree, PValue):
+                of = tree.of.args[0] if isinstance(tree.of, Call) and _two_sided(tree) else tree.of
+                known = constant(tree.threshold) is not None and tree.null is None
+                expression = self.scene.expressions.get(self.scene.keys.get(id(tree), ""))
+                thresholds = tuple(float(Fraction(t)) for t in expression.thresholds) if expression else ()
+            self._pools[id(tree)] = pooled_counts(self._kept(of), self.world, thresholds) if known else None
+        return self._pools[id(tree)]
 
     def _interval(self, leaf: Ci) -> Facts:
         if not self._closed(leaf.of):
@@ -234,10 +251,5 @@ def _in_front(table: Labelled) -> Labelled:
     return Labelled(axes, {axis: table.levels[axis] for axis in axes}, moved.data[0])
 
 
-def _number(tree: Value) -> Fraction:
-    known = constant(tree)
-    assert known is not None
-    return known
-
-
-__all__ = ["Batch", "Facts", "Num", "places"]
+def _two_sided(test: PValue) -> bool:
+    return isinstance(test.of, Call) and test.of.fn == "abs"

@@ -6,18 +6,18 @@ when the expected number of hits cannot be told from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.contracts.trees import Rel, Value
 from harness.decide import infer
 from harness.decide.draws import NoInferenceError
 from harness.decide.evaluate import MORE, Evaluator
-from harness.decide.shape import is_linear, map_refs, refs
-from harness.decide.simulation.scene import Reading
-from harness.decide.simulation.tables import EXPERIMENT, Data, batch_world
+from harness.decide.shape import is_linear, refs
+from harness.decide.simulation.tables import EXPERIMENT
+from harness.decide.tables import World
 from harness.stats import fft_bootstrap, permutation
 from harness.stats.arrays import FloatArray, IntArray
 
@@ -37,9 +37,9 @@ class Pooled:
     thresholds: tuple[float, ...] = ()
 
     @property
-    def varies(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def varies(self) -> NDArray[np.bool_]:
         """Whether draws differ at all; where they do not, spread is unknown."""
-        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (self.distribution > 0).sum(axis=1) > 1
+        found: NDArray[np.bool_] = (self.distribution > 0).sum(axis=1) > 1
         return found
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
@@ -66,38 +66,27 @@ class Pooled:
         return np.where(self.varies, p, np.nan)
 
 
-def pooled_counts(
-    tree: Value, readings: Mapping[str, Reading], data: Data, size: int, thresholds: tuple[float, ...] = ()
-) -> Pooled | None:
+def pooled_counts(tree: Value, world: World, thresholds: tuple[float, ...] = ()) -> Pooled | None:
     """Return the bootstrap of a linear formula of rates whose cells are drawn, or None where that is not what it is.
 
-    ``tree`` keeps nothing; every rate has the same number of trials in every cell.
+    ``tree`` keeps the experiments and nothing else; every rate has the same number of trials in every cell.
     """
-    read = [readings[f"{ref.measure}.{ref.column}"] for ref in refs(tree)]
-    inference = read[0].measure.inference if read else None
-    plain = all(reading.column.form == "ratio" for reading in read) and not any(ref.keep for ref in refs(tree))
+    own = refs(tree)
+    columns = [world.measures[ref.measure].columns[ref.column] for ref in own]
+    inference = world.inference(own[0].measure) if own else None
+    plain = all(column.form == "ratio" for column in columns) and all(ref.keep == (EXPERIMENT,) for ref in own)
     if inference is None or not (plain and inference.cells and inference.method in (None, "bootstrap")):
         return None
-    trials = {int(n) for name in {reading.name for reading in read} for n in np.unique(_trials(data, name))}
+    trials = {int(n) for ref in own for n in np.unique(world.select(ref).parts[".n"])}
     if len(trials) > 1 or not is_linear(tree, lambda ref: True):
         return None
-    world = batch_world(readings, data, size)
-    names = world.measures[read[0].measure.name].measure.levels[EXPERIMENT]
-
-    def spell(ref: object) -> Value:
-        reading = readings[f"{ref.measure}.{ref.column}"]  # type: ignore[attr-defined]
-        select = {**{dim: reading.selected(ref, dim) for dim in reading.dims}, EXPERIMENT: names}  # type: ignore[arg-type]
-        return ref.model_copy(update={"select": select, "keep": (EXPERIMENT,)})  # type: ignore[attr-defined, no-any-return]
-
-    kept = map_refs(tree, spell)
     try:
-        question = infer.question_of(kept, world, Evaluator(world, "").value, "")
+        question = infer.question_of(tree, world, Evaluator(world, "").value, "")
     except NoInferenceError:
         return None
     if len(question.design.dims) < 2:
         return None
-    (n,) = trials
-    return _pooled(question, n, inference.draws, thresholds)
+    return _pooled(question, trials.pop(), inference.draws, thresholds)
 
 
 def _pooled(question: infer.Question, trials: int, draws: int, thresholds: tuple[float, ...]) -> Pooled | None:
@@ -115,9 +104,3 @@ def _pooled(question: infer.Question, trials: int, draws: int, thresholds: tuple
         return None
     distribution, support = fft_bootstrap.add(parts)
     return Pooled(offset, float(trials * sizes.pop()), distribution, support, draws, thresholds)
-
-
-def _trials(data: Data, name: str) -> IntArray:
-    trials = data[name].trials
-    assert trials is not None
-    return trials

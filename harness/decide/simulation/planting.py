@@ -1,0 +1,286 @@
+"""True levels behind a simulated experiment: assumed baselines, and effects planted on top of them.
+
+A knob is the level of a column on one arm (and on each group of levels that formulas tell apart). Baselines are the
+same on every arm, stated ones first, and such that gates hold. An effect is planted by the smallest change of the
+knobs that gives its estimand the wanted value; arms with fewer stages stay where they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.check.walk import leaves
+from harness.contracts.display import is_difference
+from harness.contracts.trees import Call, Ci, Compare, PValue, Ref, Value
+from harness.core.errors import PreregError, Problem, Where
+from harness.decide.evaluate import Evaluator
+from harness.decide.shape import axes_of, map_refs, refs, walk
+from harness.decide.sides import constant
+from harness.decide.simulation.components import Components
+from harness.decide.simulation.places import parse_place
+from harness.decide.simulation.scene import Reading, Scene, correlated_dims
+from harness.decide.simulation.tables import EXPERIMENT, Drawn, batch_world
+from harness.stats.arrays import FloatArray
+
+COSINE = 0.8
+"""Assumed cosine where nothing is stated."""
+STEP = 1e-4
+LIGHT = 1e-3
+"""How readily an arm with fewer stages moves, next to 1 for the arm with the most."""
+CLOSE = 1e-6
+
+
+@dataclass
+class Planted:
+    """True levels by ``measure.column`` ``[*dims]``, the estimands' true values, and what could not be planted."""
+
+    levels: dict[str, FloatArray]
+    truths: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Planter:
+    """Finds true levels for a scene."""
+
+    scene: Scene
+    components: Components
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        trees = tuple(expression.tree for expression in self.scene.bound.expressions)
+        self.index: dict[str, NDArray[np.int64]] = {}
+        self.owners: list[tuple[str, tuple[str, ...]]] = []
+        for name, reading in self.scene.readings.items():
+            self.index[name] = self._number(name, reading, correlated_dims(reading, trees))
+        self.weights = np.array([self._weight(name, labels) for name, labels in self.owners])
+
+    @cached_property
+    def baseline(self) -> FloatArray:
+        """One level per knob: stated, or assumed and moved to where the gates hold."""
+        x = np.array([self._assumed(self.scene.readings[name]) for name, _ in self.owners])
+        stated = np.zeros(len(x), dtype=bool)
+        for text, value in self.components.levels.items():
+            knobs = self._stated(text)
+            x[knobs], stated[knobs] = value, True
+        for tree, rel, limit in self._gates():
+            value = self.values([tree], x)[0]
+            margin = 0.02 + 0.1 * abs(limit)
+            if is_difference(tree) or (value - limit if rel in (">", ">=") else limit - value) >= margin:
+                continue
+            for knob in self._read(tree):
+                if not stated[knob]:
+                    x[knob] = self._clear_of(self.scene.readings[self.owners[knob][0]], rel, limit)
+        return x
+
+    def plant(self, targets: Mapping[str, tuple[Value, float]]) -> Planted:
+        """Return levels at which every target (by name: formula and value) has its value."""
+        x, notes = self.baseline.copy(), list(self.notes)
+        wanted = dict(targets)
+        for number, (tree, rel, limit) in enumerate(self._gates()):
+            if is_difference(tree) and all(tree != each for each, _ in targets.values()):
+                away = 0.05 + 0.5 * abs(limit)
+                wanted[f"gate {number}"] = (tree, limit + (away if rel in (">", ">=") else -away))
+        trees, goal = [tree for tree, _ in wanted.values()], np.array([value for _, value in wanted.values()])
+        for _ in range(25):
+            if not trees:
+                break
+            miss = goal - self.values(trees, x)
+            if not np.isfinite(miss).all() or np.abs(miss).max() < CLOSE / 10:
+                break
+            x = self._inside(x + self.weights * (np.linalg.pinv(self._jacobian(trees, x) * self.weights) @ miss))
+        reached = self.values(trees, x) if trees else np.zeros(0)
+        for (name, (_, value)), found in zip(wanted.items(), reached, strict=True):
+            if not abs(found - value) < CLOSE:
+                notes.append(f"{name} = {value:g} could not be planted (reached {found:.3g}); state levels for it")
+        named = {name: e.tree for name, e in self.scene.named.items() if not axes_of(e.tree) and self._known(e.tree)}
+        truths = dict(zip(named, map(float, self.values(list(named.values()), x)), strict=True)) if named else {}
+        return Planted(self.arrays(x), truths, notes)
+
+    def arrays(self, x: FloatArray) -> dict[str, FloatArray]:
+        """Return levels ``[*dims]`` by column."""
+        return {name: x[index] for name, index in self.index.items()}
+
+    def values(self, trees: list[Value], x: FloatArray) -> FloatArray:
+        """Return the formulas' values where every cell is at its true level: ``[t]`` or, for ``[k, knobs]``, ``[k, t]``."""
+        rows = np.atleast_2d(x)
+        data = {name: Drawn(rows[:, index]) for name, index in self.index.items()}
+        plain = {
+            name: Reading(r.measure, r.column.model_copy(update={"form": "number"}), r.dims, r.levels, r.refs)
+            for name, r in self.scene.readings.items()
+        }
+        world = batch_world(plain, data, len(rows))
+        names = tuple(str(i) for i in range(len(rows)))
+
+        def spell(ref: Ref) -> Ref:
+            reading = plain[f"{ref.measure}.{ref.column}"]
+            select = {**{dim: reading.selected(ref, dim) for dim in reading.dims}, EXPERIMENT: names}
+            return ref.model_copy(update={"select": select, "keep": (*ref.keep, EXPERIMENT)})
+
+        found = [Evaluator(world, "").value(map_refs(tree, spell)).data.reshape(-1) for tree in trees]
+        result = np.stack(found, axis=1)
+        return result if x.ndim == 2 else result[0]
+
+    def level_table(self, x: FloatArray) -> dict[str, float]:
+        """Return every knob's level by a readable name."""
+        return {f"{name}[{', '.join(filter(None, labels))}]": float(v) for (name, labels), v in zip(self.owners, x)}
+
+    # --- knobs ---
+
+    def _number(self, name: str, reading: Reading, apart: frozenset[str]) -> NDArray[np.int64]:
+        """Return each cell's knob ``[*dims]`` and note whose it is."""
+        groups: list[list[tuple[str, tuple[str, ...]]]] = []
+        for dim in reading.dims:
+            own: dict[object, list[str]] = {}
+            for level in reading.levels[dim]:
+                key: object = tuple(level in reading.selected(ref, dim) for ref in reading.refs)
+                own.setdefault(level if dim == "arm" or dim in apart else key, []).append(level)
+            labels = [(self._label(dim, levels, len(own)), tuple(levels)) for levels in own.values()]
+            groups.append(labels)
+        index = np.zeros(reading.shape, dtype=np.int64)
+        for combination in itertools.product(*groups):
+            at = np.ix_(*([reading.levels[d].index(x) for x in ls] for d, (_, ls) in zip(reading.dims, combination)))
+            index[at] = len(self.owners)
+            self.owners.append((name, tuple(label for label, _ in combination)))
+        return index
+
+    def _label(self, dim: str, levels: list[str], groups: int) -> str:
+        if dim == "arm" or len(levels) == 1:
+            return levels[0] if dim == "arm" or groups > 1 else ""
+        if groups == 1:
+            return ""
+        sets = next((d.sets for d in self.scene.bound.dims if d.name == dim), {})
+        return next((name for name, members in sets.items() if set(members) == set(levels)), f"{len(levels)} {dim}s")
+
+    def _weight(self, name: str, labels: tuple[str, ...]) -> float:
+        reading = self.scene.readings[name]
+        if "arm" not in reading.dims:
+            return 1.0
+        arms = reading.levels["arm"]
+        stages = {arm.name: len(arm.stages) for arm in self.scene.bound.arms}
+        rank = [stages.get(arm, min(index, 1)) for index, arm in enumerate(arms)]
+        own = rank[arms.index(labels[reading.dims.index("arm")])]
+        return float(LIGHT ** (1 - (own - min(rank)) / (max(rank) - min(rank)))) if max(rank) > min(rank) else 1.0
+
+    def _assumed(self, reading: Reading) -> float:
+        column = reading.column
+        if column.form == "ratio" or column.unit == "proportion":
+            return self.components.baseline_rate
+        if column.form == "gram":
+            return COSINE
+        if column.low is not None and column.high is not None:
+            return (column.low + column.high) / 2
+        return 1.0 if column.low is not None else 0.0
+
+    def _stated(self, text: str) -> list[int]:
+        reading, levels = parse_place(text, self.scene)
+        chosen = np.ix_(*([reading.levels[d].index(x) for x in levels[d]] for d in reading.dims))
+        knobs = self.index[reading.name][chosen]
+        rest = self.index[reading.name].copy()
+        rest[chosen] = -1
+        if set(knobs.ravel()) & set(rest.ravel()):
+            raise PreregError(
+                Problem(Where(key=f"levels.{text}"), "cuts through levels that every formula reads together")
+            )
+        return sorted(set(knobs.ravel().tolist()))
+
+    def _read(self, tree: Value) -> list[int]:
+        found: set[int] = set()
+        for ref in refs(tree):
+            reading = self.scene.readings[f"{ref.measure}.{ref.column}"]
+            at = np.ix_(*([reading.levels[d].index(x) for x in reading.selected(ref, d)] for d in reading.dims))
+            found |= set(self.index[reading.name][at].ravel().tolist())
+        return sorted(found)
+
+    # --- solving ---
+
+    def _jacobian(self, trees: list[Value], x: FloatArray) -> FloatArray:
+        moved = x + STEP * np.concatenate([np.eye(len(x)), -np.eye(len(x))])
+        values = self.values(trees, moved)
+        result: FloatArray = ((values[: len(x)] - values[len(x) :]) / (2 * STEP)).T
+        return result
+
+    def _inside(self, x: FloatArray) -> FloatArray:
+        columns = [self.scene.readings[name].column for name, _ in self.owners]
+        low = np.array([-np.inf if c.low is None else c.low for c in columns])
+        high = np.array([np.inf if c.high is None else c.high for c in columns])
+        return np.clip(x, low, high)
+
+    def _known(self, tree: Value) -> bool:
+        """Whether a formula can be evaluated on true levels: everything that it reads is simulated."""
+        return all(f"{r.measure}.{r.column}" in self.scene.readings for r in refs(tree)) and self._fits(tree)
+
+    def _fits(self, tree: Value) -> bool:
+        if any(isinstance(node, PValue) for node in walk(tree)):
+            return False
+        own = [(self.scene.readings[f"{r.measure}.{r.column}"], r) for r in refs(tree)]
+        return all(set(reading.selected(r, d)) <= set(reading.levels[d]) for reading, r in own for d in reading.dims)
+
+    def _gates(self) -> Iterator[tuple[Value, str, float]]:
+        for gate in self.scene.bound.gates:
+            for leaf in leaves(gate.criterion):
+                limit = constant(leaf.right) if isinstance(leaf, Compare) else None
+                if isinstance(leaf, Compare) and limit is not None and not axes_of(leaf.left):
+                    if not any(isinstance(node, PValue) for node in walk(leaf.left)) and refs(leaf.left):
+                        yield leaf.left, leaf.rel, float(limit)
+
+    def _clear_of(self, reading: Reading, rel: str, limit: float) -> float:
+        """Return a level well on the right side of a gate's limit: most of the way to the bound of a rate."""
+        column = reading.column
+        end = column.high if rel in (">", ">=") else column.low
+        if column.form == "ratio" and end is not None:
+            return limit + 0.8 * (end - limit)
+        away = 0.1 if column.form == "gram" else 0.5 * abs(limit) or 0.5
+        wanted = limit + (away if rel in (">", ">=") else -away)
+        return wanted if end is None else (min if rel in (">", ">=") else max)(wanted, end)
+
+
+def thresholds(scene: Scene) -> dict[str, tuple[Value, float]]:
+    """Return each primary effect at its registered threshold: what a clause compares it with, by name."""
+    found: dict[str, tuple[int, Value, float]] = {}
+    for hypothesis in scene.bound.hypotheses:
+        for clause in hypothesis.clauses if hypothesis.role == "primary" else ():
+            for leaf in leaves(clause.criterion):
+                for rank, tree, limit in _limits(leaf):
+                    name = next((n for n, e in scene.named.items() if e.tree == tree), leaf.text)
+                    if refs(tree) and not axes_of(tree) and (name not in found or rank < found[name][0]):
+                        found[name] = (rank, tree, float(limit))
+    return {name: (tree, limit) for name, (_, tree, limit) in found.items()}
+
+
+def _limits(leaf: Compare | Ci) -> Iterator[tuple[int, Value, Fraction]]:
+    if isinstance(leaf, Ci):
+        bound = constant(leaf.bound) if leaf.bound is not None else None
+        if bound is not None:
+            yield 1, leaf.of, bound
+        return
+    limit = constant(leaf.right)
+    if isinstance(leaf.left, PValue):
+        null = constant(leaf.left.threshold)
+        of = leaf.left.of
+        if null is not None:
+            yield 2, of.args[0] if isinstance(of, Call) and of.fn == "abs" else of, null
+    elif limit is not None:
+        yield 0, leaf.left, limit
+
+
+def effects(scene: Scene) -> dict[str, Value]:
+    """Return the differences that hypotheses and kills judge: all 0 at the null."""
+    clauses = [c for h in scene.bound.hypotheses for c in h.clauses] + list(scene.bound.kills)
+    judged = [tree for c in clauses for leaf in leaves(c.criterion) for _, tree, _ in _limits(leaf)]
+    found = {name: e.tree for name, e in scene.named.items() if any(e.tree == tree for tree in judged)}
+    found |= {n: scene.named[n].tree for h in scene.bound.hypotheses for n in h.expect_values if n in scene.named}
+    return {name: tree for name, tree in found.items() if is_difference(tree) and not axes_of(tree)}
+
+
+def expected(scene: Scene) -> dict[str, tuple[Value, float]]:
+    """Return each registered expectation."""
+    pairs = [pair for h in scene.bound.hypotheses for pair in h.expect_values.items()]
+    return {n: (scene.named[n].tree, float(Fraction(v))) for n, v in pairs if n in scene.named and v}

@@ -1,0 +1,195 @@
+"""``prereg seal`` and ``prereg amend``: write down what is registered, or what was changed and why.
+
+A seal is refused while anything is PENDING, while something that decides is not pinned, or while the checker finds an
+error that the registration does not accept. Nothing is ever rewritten: a change of meaning becomes an amendment, and
+one that was made when results could be known says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.check.run import check, refused
+from harness.compile.changes import changes
+from harness.compile.registered import Registered, registered
+from harness.contracts.bound import BoundMeasure
+from harness.core.errors import PreregError, Problem, Where
+from harness.core.ident import digest
+from harness.core.manifest import MANIFEST
+from harness.core.store import Store
+from harness.plan.plan import make_plan, measurement_name
+from harness.spec.load import KeyPath
+from harness.spec.seal import Change, Entry, Measured, Seal, SealedFile, Stamp, read_seal, seal_path, write_seal
+from harness.spec.seal_files import find, sealed_files
+from harness.spec.seal_git import git_state, was_committed
+
+PENDING = "PENDING"
+_PIN = "PIN"
+_SHORTEST_REASON = 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things lie: the store, the folder of recorded data, and the folder of reports."""
+
+    store: Store
+    results: Path
+    data: Path | None = None
+
+
+def seal_file(path: Path, place: Place, *, tsa: str = "") -> Seal:
+    """Seal a prereg and return what was written. Kinds must have been declared.
+
+    Raises:
+        PreregError: everything that stands in the way; nothing was written then.
+    """
+    target = seal_path(path)
+    if target.exists():
+        hint = f"write down what changed with: prereg amend {path} --because '…'"
+        raise PreregError(Problem(Where(str(path)), f"'{target.name}' is there already", hint=hint))
+    gone = was_committed(target)
+    if gone:
+        hint = f"restore it with: git checkout {gone} -- {target}, and amend it"
+        raise PreregError(Problem(Where(str(path)), f"its seal was removed (it is in commit {gone})", hint=hint))
+    found = registered(path, data_root=place.data)
+    _sealable(found)
+    entry = _entry(found, place, stamp=tsa).sealed()
+    return _written(Seal(target, found.bound.id, (entry,), entry.hash), tsa)
+
+
+def amend_file(path: Path, because: str, place: Place, *, tsa: str = "") -> Seal:
+    """Append what changed since the last entry, with the reason, and return what was written.
+
+    Raises:
+        PreregError: there is no seal, it does not hold, nothing changed, or something stands in the way of sealing.
+    """
+    target, where = seal_path(path), Where(str(path))
+    if not target.exists():
+        raise PreregError(Problem(where, "it is not sealed", hint=f"run: prereg seal {path}"))
+    if len(because.strip()) < _SHORTEST_REASON:
+        raise PreregError(Problem(where, "an amendment without a reason", "--because 'why this was changed'"))
+    seal = read_seal(target)
+    faults = list(seal.faults())
+    if faults:
+        hint = "restore the seal from version control; what is amended must hold"
+        raise PreregError([Problem(Where(str(target)), fault, hint=hint) for fault in faults])
+    found = registered(path, data_root=place.data)
+    differences = changes(seal.last, found, place.data)
+    if not differences:
+        raise PreregError(Problem(where, "nothing has changed in meaning since the last entry, so nothing to amend"))
+    if found.bound.id != seal.id:
+        raise PreregError(Problem(where, f"the seal is that of '{seal.id}'", "one id", "a new id is a new prereg"))
+    _sealable(found)
+    entry = _entry(found, place, stamp=tsa, previous=seal.last, because=because.strip(), differences=differences)
+    entry = entry.sealed()
+    return _written(replace(seal, entries=(*seal.entries, entry), head=entry.hash), tsa)
+
+
+def _written(seal: Seal, tsa: str) -> Seal:
+    """Have the last entry stamped where asked, and write the seal."""
+    if tsa:
+        from harness.spec.anchor import request_stamp
+
+        reply = base64.b64encode(request_stamp(seal.head, tsa)).decode()
+        seal = replace(seal, stamps={**seal.stamps, seal.head: Stamp(tsa, reply)})
+    write_seal(seal)
+    return seal
+
+
+def _entry(
+    found: Registered, place: Place, *, stamp: str, previous: Entry | None = None, because: str = "",
+    differences: tuple[Change, ...] = (),
+) -> Entry:  # fmt: skip
+    document, now = found.document, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    path = document.folder / Path(document.file).name
+    files = sealed_files(document.tree, document.folder, place.data)
+    git = git_state(document.folder, [path, *_here(files, document.folder, place.data)])
+    return Entry(
+        kind="amendment" if previous else "seal",
+        previous=previous.hash if previous else "",
+        when=now,
+        author=git.author,
+        tool=harness.__version__,
+        commit=git.commit,
+        clean=git.clean,
+        name=path.name,
+        source=document.text,
+        source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        meaning=found.meaning,
+        meaning_sha256=digest(found.meaning),
+        files=files,
+        measured=tuple(_measured(found, place.store)),
+        reported=(place.results / found.bound.id / "results.json").is_file(),
+        because=because,
+        changes=differences,
+        stamp=stamp,
+    )
+
+
+def _here(files: tuple[SealedFile, ...], folder: Path, data: Path | None) -> Iterator[Path]:
+    for file in files:
+        path = find(file, folder, data)
+        if path is not None:
+            yield path
+
+
+def measured_of(measure: BoundMeasure, at: Any) -> Any:
+    """Say what a table was measured on: an ``arm``, the ``base`` model before any training, or ``recorded`` data."""
+    if measure.family == "recorded":
+        return "recorded"
+    return "arm" if measure.stage.get(at.get("arm", ""), 0) else "base"
+
+
+def _measured(found: Registered, store: Store) -> Iterator[Measured]:
+    plan = make_plan(found.bound, device="cuda")
+    for measure in found.bound.measures:
+        for key, at in plan.tables[measure.name]:
+            if store.has(key):
+                yield Measured(measurement_name(measure, at), key, made_when(store, key), measured_of(measure, at))
+
+
+def made_when(store: Store, key: str) -> str:
+    """Return when an artifact was made, as its manifest says."""
+    return str(json.loads((store.path(key) / MANIFEST).read_bytes())["made"].get("when", ""))
+
+
+def _sealable(found: Registered) -> None:
+    """Refuse what is not pinned and what the checker does not let run, all at once."""
+    document, bound = found.document, found.bound
+    problems = [
+        Problem(document.where(path, value=True), "PENDING cannot be sealed", "what it stands for",
+                "write the commit hash or the sha256")
+        for path in _pending(document.tree)
+    ]  # fmt: skip
+    findings = check(bound)
+    later = [[one.name] for one in bound.measures if one.file and not one.file.sha256 and not Path(one.file.path).is_file()]
+    stops = {(finding.code, finding.at) for finding in refused(findings)}
+    for finding in findings:
+        pin = finding.code.startswith(_PIN) and finding.severity != "note" and not finding.allowed
+        pin = pin and finding.at.split(".")[1:2] not in later  # nobody knows the digest of what is yet to be collected
+        told = any(problem.where.key.startswith(f"{finding.at}.") for problem in problems)
+        if (finding.code, finding.at) in stops or (pin and not told):
+            where = Where(document.file, finding.line, key=finding.at)
+            problems.append(Problem(where, f"{finding.code}: {finding.reason}", hint=finding.fix))
+    if problems:
+        raise PreregError(sorted(problems, key=lambda problem: problem.where.line))
+
+
+def _pending(node: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if (*path, key) != ("rehearsal",):
+                yield from _pending(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _pending(value, (*path, index))
+    elif node == PENDING:
+        yield path
