@@ -27,7 +27,8 @@ def quotable(model: ReportModel) -> Iterator[str]:
     if decision.basis:
         yield from decision.basis.reasons
         for each in decision.basis.deviations:
-            yield from (each.key, each.registered, each.done, each.because, each.when, *each.known, ", ".join(each.known))
+            yield from (each.key, each.registered, each.done, each.because, f"amended at {each.when}")
+            yield ", ".join(each.known)
     yield from (text for note in (*model.differs, *model.allow) for text in (note.at, note.because, note.source))
     yield from (text for caveat in model.caveats for text in caveat.words.values())
     for row in model.estimates:

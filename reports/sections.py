@@ -111,7 +111,8 @@ def human_summary(model: ReportModel) -> Markup:
         words.append(f"{md(result.name)}, that {claimed(result.claim)}, is {result.verdict}.")
     words.append(_MEANS[decision.verdict])
     if decision.standing != "confirmatory":
-        words.append(_WORTH[decision.standing])
+        changed = decision.basis is not None and bool(decision.basis.sealed) and decision.standing == "exploratory"
+        words.append(_UNFIXED if changed else _WORTH[decision.standing])
     if decision.triage:
         words.append(f"The registration reads this outcome as: {md(decision.triage.reads)}.")
     words.append(f"Confidence in the verdict is {decision.confidence.final or 'not claimed'}.")
@@ -130,6 +131,7 @@ _MEANS = {
         "open as before."
     ),
 }
+_UNFIXED = "What was sealed in advance is not what was done, so this is a lead and not a test."
 _WORTH = {
     "amended": "The rules were changed along the way, on the record.",
     "exploratory": "Nothing was sealed in advance, so this is a lead and not a test.",

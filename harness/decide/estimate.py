@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from harness.contracts.bound import BoundMeasure
+from harness.contracts.display import display_unit
 from harness.contracts.records import Cell, Estimate, Interval
 from harness.contracts.trees import Expression, PValue, Ref, Value
 from harness.core.errors import JobError
+from harness.core.numbers import format_interval
 from harness.decide.draws import NoInferenceError
 from harness.decide.evaluate import Evaluator
 from harness.decide.exact import ExactTable, exact, has_exact
 from harness.decide.infer import agreed, infer
 from harness.decide.labelled import Labelled
+from harness.decide.policy import spoilt, worst_cases
 from harness.decide.shape import axes_of, map_refs, refs, walk
 from harness.decide.tables import World, level_counts, load_world, observations
 from harness.decide.uncertainty import Uncertainty
@@ -59,6 +62,7 @@ def estimate_in(expression: Expression, world: World, *, default_level: str = "1
     if not refs(expression.tree):
         raise JobError(f"'{expression.text}' holds no data to estimate from")
     tree = _complete(expression.tree, world)
+    refusal = spoilt(tree, world)
     evaluator = Evaluator(world, expression.name, tuple(Fraction(t) for t in expression.thresholds))
     table = _ordered(evaluator.value(tree), expression)
     fractions = exact(tree, world) if has_exact(tree, world) else None
@@ -66,14 +70,18 @@ def estimate_in(expression: Expression, world: World, *, default_level: str = "1
     spread = _Spread(_uncertainty(tree, evaluator, levels), levels, table, axes_of(tree))
     if spread.lacks(table):
         evaluator.notes["no interval where nothing varies between the drawn units"] = None
+    if worst := worst_cases(tree, world):
+        shown = format_interval(*worst, display_unit(tree, expression.unit))
+        evaluator.notes[f"{shown} over all ways to count the truncated completions"] = None
     if evaluator.methods:
         evaluator.notes.update(dict.fromkeys(_given(tree, world)))
+    cells = _cells(table, fractions, spread, tuple(evaluator.reasons))
     return Estimate(
         name=expression.name,
         formula=expression.text,
         unit=expression.unit,
         axes=expression.axes,
-        cells=_cells(table, fractions, spread, tuple(evaluator.reasons)),
+        cells=_unknown(cells, refusal) if refusal else cells,
         counts={**level_counts(world, refs(tree)), "observations": observations(world, refs(tree))},
         method="; ".join(evaluator.methods),
         draws=evaluator.draws,
@@ -188,6 +196,10 @@ class _Spread:
             if low is not None and high is not None:
                 found.append(Interval(level=level, low=low, high=high))
         return tuple(found)
+
+
+def _unknown(cells: Sequence[Cell], reason: str) -> tuple[Cell, ...]:
+    return tuple(Cell(at=cell.at, value=None, reason=reason) for cell in cells)
 
 
 def _cells(table: Labelled, fractions: ExactTable | None, spread: _Spread, reasons: Sequence[str]) -> tuple[Cell, ...]:

@@ -67,7 +67,11 @@ def model_ref(job: Job, inputs: Mapping[str, Path]) -> ModelRef | None:
     else:
         return None
     adapters = sorted((role for role in inputs if role.startswith("adapter")), key=lambda role: int(role[7:]))
-    return ModelRef(path=path, adapters=tuple(str(inputs[role] / "adapter") for role in adapters))
+    return ModelRef(
+        path=path,
+        adapters=tuple(str(inputs[role] / "adapter") for role in adapters),
+        trust_remote_code=bool(source and source["trust_remote_code"]),
+    )
 
 
 def snapshot(repository: str, revision: str) -> str:

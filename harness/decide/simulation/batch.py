@@ -22,7 +22,7 @@ from harness.decide.draws import NoInferenceError
 from harness.decide.estimate import estimate_in
 from harness.decide.evaluate import Evaluator
 from harness.decide.exact import has_exact
-from harness.decide.infer import infer, method_of
+from harness.decide.infer import agreed, infer, method_of
 from harness.decide.labelled import Labelled, align
 from harness.decide.shape import axes_of, map_refs, refs
 from harness.decide.sides import constant
@@ -122,10 +122,17 @@ class Batch:
             method = method_of(self._kept(of), self.world)
         except NoInferenceError:
             return True
-        gram = any(self.scene.readings[f"{r.measure}.{r.column}"].column.form == "gram" for r in refs(of))
+        own = [self.scene.readings[f"{ref.measure}.{ref.column}"].column for ref in refs(of)]
+        gram = [column for column in own if column.form == "gram"]
+        if method == "bootstrap" and not isinstance(tree, PValue) and not any(c.cross_only for c in gram):
+            # Linearised cosines over all pairs of questions are exact under any weights, and so are plain numbers.
+            return self._cells(tree) is not None or not (gram and len(self._drawn(of)) > 1)
         if gram and method not in ("t", "correlation_t"):
             return False
         return method in CLOSED or self._cells(tree) is not None
+
+    def _drawn(self, tree: Value) -> tuple[str, ...]:
+        return agreed(tree, self.world).over
 
     def _cells(self, tree: Value) -> Pooled | None:
         """Return the exact bootstrap of a formula or of the one inside a p-value, where there is one."""
@@ -144,7 +151,10 @@ class Batch:
         if not self._closed(leaf.of):
             return self._one_by_one(leaf, {})
         point = self.value(leaf.of)
-        low, high = self._ends(leaf, point)
+        try:
+            low, high = self._ends(leaf)
+        except NoInferenceError:
+            return self._one_by_one(leaf, {})
         limits = [self.value(each) for each in (leaf.low, leaf.high, leaf.bound) if each is not None]
         axes, levels, arrays = align([point, low, high, *limits])
         value, bottom, top, *bounds = arrays
@@ -158,20 +168,22 @@ class Batch:
             known = known & np.isfinite(bound)
         return Facts({axis: levels[axis] for axis in axes}, _flat(np.where(known, truths, 0), self.size))
 
-    def _ends(self, leaf: Ci, point: Labelled) -> tuple[Labelled, Labelled]:
+    def _ends(self, leaf: Ci) -> tuple[Labelled, Labelled]:
+        """Return both ends of an interval, drawn with the seeds of a run where it is drawn."""
         cells = self._cells(leaf.of)
         if cells is not None:
             low, high = cells.interval(float(Fraction(leaf.level)))
             return Labelled((), {}, low), Labelled((), {}, high)
         tree = self._kept(leaf.of)
-        evaluator = Evaluator(self.world, "")
-        table = evaluator.value(tree)
-        order = axes_of(tree)
+        name = self.scene.expressions[self.scene.keys[id(leaf.of)]].name
+        evaluator = Evaluator(self.world, name)
+        inner = evaluator.value(tree).moved(axes_of(tree))
         try:
-            low, high = infer(tree, self.world, evaluator.value, "").interval(float(Fraction(leaf.level)))
+            method_of(tree, self.world)
         except NoInferenceError:
-            low = high = np.full(table.data.size, np.nan)
-        inner = table.moved(order)
+            low = high = np.full(inner.data.size, np.nan)
+        else:
+            low, high = infer(tree, self.world, evaluator.value, name).interval(float(Fraction(leaf.level)))
         shaped = [Labelled(inner.axes, inner.levels, each.reshape(inner.data.shape)) for each in (low, high)]
         return _in_front(shaped[0]), _in_front(shaped[1])
 

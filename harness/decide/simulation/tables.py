@@ -7,7 +7,6 @@ so its jackknife over questions is the t over c_q.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +119,7 @@ def _table(reading: Reading, drawn: Drawn) -> Table:
         arrays = dict(blocks(np.moveaxis(drawn.values, at, -1)))
     else:
         arrays = {"": drawn.values}
-    rows = list(itertools.product(*(reading.levels[dim.removesuffix("_b")] for dim in dims)))
-    data: dict[str, Any] = {dim: [row[i] for row in rows] for i, dim in enumerate(dims)}
+    labels = np.meshgrid(*(np.array(reading.levels[dim.removesuffix("_b")]) for dim in dims), indexing="ij")
+    data: dict[str, Any] = {dim: label.ravel() for dim, label in zip(dims, labels, strict=True)}
     data.update({column.name + part: values.ravel() for part, values in arrays.items()})
     return Table(tuple(dims), (column,), data)
