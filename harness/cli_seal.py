@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     _writing(amend)
     amend.add_argument("--because", required=True, metavar="WHY", help="the reason, for every reader of the report")
     amend.set_defaults(run=_amend)
-    verify = commands.add_parser("verify", help="check preregs against their seals (exit 0 holds, 1 changed, 2 unusable)")
+    verify = commands.add_parser("verify", help="check preregs against their seals: 0 holds, 1 changed, 2 unusable")
     verify.add_argument("files", type=Path, nargs="+", metavar="FILE")
     verify.add_argument("--tsa-cert", type=Path, metavar="PEM", help="certificates of the time-stamping authority")
     verify.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
@@ -106,7 +106,8 @@ def _verify(options: argparse.Namespace) -> int:
             found = verify_file(path, data=data, certificate=options.tsa_cert, declare=_declare)
         except PreregError as error:
             worst = USAGE_ERROR
-            told.append({"file": str(path), "holds": None, "faults": [str(each) for each in error.problems], "notes": []})
+            problems = [str(each) for each in error.problems]
+            told.append({"file": str(path), "holds": None, "faults": problems, "notes": []})
             if not options.json:
                 print(error, file=sys.stderr)
             continue

@@ -108,7 +108,9 @@ def deviations(model: ReportModel) -> list[Markup]:
     found = []
     for each in model.decision.basis.deviations if model.decision.basis else ():
         after = f", when {md(', '.join(each.known))} had been measured" if each.known else ""
-        record = f"{md(f'amended at {each.when}')}{after}: {md(each.because)}" if each.when else "no amendment records it"
+        record = "no amendment records it"
+        if each.when:
+            record = f"{md(f'amended at {each.when}')}{after}: {md(each.because)}"
         change = f"registered {code(each.registered)}, run with {code(each.done)}"
         found.append(Markup(f"**Deviation at {code(each.key)}:** {change} ({record})."))
     return found

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.check.walk import leaves
+from harness.check.walk import leaves, nodes
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
-from harness.contracts.trees import Compare
+from harness.contracts.trees import Compare, PValue
 
 
 def kill_on_points(bound: Bound) -> Iterator[CheckFinding]:
     """Yield a finding for each kill that compares a point estimate."""
     for kill in bound.kills:
-        points = [leaf.text for leaf in leaves(kill.criterion) if isinstance(leaf, Compare)]
+        points = [
+            leaf.text
+            for leaf in leaves(kill.criterion)
+            if isinstance(leaf, Compare) and not any(isinstance(node, PValue) for node in nodes(leaf.left))
+        ]
         if points:
             yield CheckFinding(
                 code="KILL-POINT",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.check.walk import refs
+from harness.check.walk import criteria, nodes, refs, trees_of
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
+from harness.contracts.trees import Ref, Value
 
 
 def unread_arms(bound: Bound) -> Iterator[CheckFinding]:
@@ -15,8 +16,10 @@ def unread_arms(bound: Bound) -> Iterator[CheckFinding]:
     clauses += [kill.criterion for kill in bound.kills]
     clauses += [row.criterion for row in bound.triage if row.criterion is not None]
     read = {arm for criterion in clauses for ref in refs(criterion) for arm in ref.select.get("arm", ())}
+    together = _contrasted([value for criterion in clauses for value in trees_of(criterion)])
+    made_for = {name for measure in bound.measures for name in _sources(measure.params)}
     for arm in bound.arms:
-        if arm.name not in read:
+        if arm.name not in read and not _feeds(bound, arm.name, made_for):
             yield CheckFinding(
                 code="UNREAD",
                 severity="error",
@@ -26,3 +29,88 @@ def unread_arms(bound: Bound) -> Iterator[CheckFinding]:
                 "reads it",
                 fix="contrast it in a hypothesis, or leave it out",
             )
+        elif len(bound.arms) > 1 and arm.name in read and arm.name not in together:
+            yield CheckFinding(
+                code="UNREAD",
+                severity="warning",
+                at=f"arms.{arm.name}",
+                line=arm.line,
+                reason=f"arm {arm.name} ({arm.label}) is read by itself and contrasted with no other arm",
+                fix="take the difference to the arm that it controls for",
+            )
+
+
+def unread_numbers(bound: Bound) -> Iterator[CheckFinding]:
+    """Yield a finding for each measure, estimand, sweep level and seed dim that nothing reads."""
+    every = [value for criterion in criteria(bound) for value in trees_of(criterion)]
+    chosen = [tree for choice in bound.choices for tree in (choice.maximise, choice.minimise) if tree is not None]
+    chosen += [value for choice in bound.choices if choice.among for value in trees_of(choice.among)]
+    named = [expression.tree for expression in bound.expressions if expression.named]
+    read = {node.measure for tree in (*every, *chosen, *named) for node in nodes(tree) if isinstance(node, Ref)}
+    sources = {name for measure in bound.measures for name in _sources(measure.params)}
+    sources |= {name for arm in bound.arms for use in arm.stages for name in _sources(use.params)}
+    for measure in bound.measures:
+        if measure.name not in read and measure.name not in sources and not _listed(bound, measure.name):
+            yield _finding(
+                "warning", f"measures.{measure.name}", measure.line, f"'{measure.name}' is measured, and no formula reads it"
+            )
+    deciding = [node for tree in (*every, *chosen) for node in nodes(tree)]
+    for expression in bound.expressions:
+        sweeps = {dim for measure in bound.measures for dim in measure.sweeps}
+        if expression.named and not sweeps & set(expression.axes) and expression.tree not in deciding:
+            at = f"estimands.{expression.name}"
+            yield _finding("note", at, 0, f"'{expression.name}' is reported and decides nothing")
+    yield from _levels(bound, [*every, *chosen, *named])
+
+
+def _levels(bound: Bound, trees: list[Value]) -> Iterator[CheckFinding]:
+    found = [node for tree in trees for node in nodes(tree) if isinstance(node, Ref)]
+    sweeps = {dim for measure in bound.measures for dim in measure.sweeps}
+    for dim in bound.dims:
+        if dim.name not in sweeps and dim.name != "seed":
+            continue
+        if dim.name == "seed" and not any("seed" in measure.dims for measure in bound.measures):
+            yield _finding("warning", "dims.seed", dim.line, "seeds are listed, and no measure depends on one")
+            continue
+        read = {level for ref in found for level in ref.select.get(dim.name, ())}
+        idle = [level for level in dim.levels if level not in read]
+        if idle and read and not read & {choice.name for choice in bound.choices}:
+            levels = ", ".join(idle)
+            yield _finding("warning", f"dims.{dim.name}", dim.line, f"no formula reads {dim.name} = {levels}")
+
+
+def _finding(severity: str, at: str, line: int, reason: str) -> CheckFinding:
+    fix = "read it in a criterion, or leave it out" if severity != "note" else "nothing, if it is there to be seen"
+    return CheckFinding(code="UNREAD", severity=severity, at=at, line=line, reason=reason, fix=fix)  # type: ignore[arg-type]
+
+
+def _contrasted(trees: list[Value]) -> set[str]:
+    """Arms that stand in one formula with another arm."""
+    found: set[str] = set()
+    for tree in trees:
+        arms = {arm for node in nodes(tree) if isinstance(node, Ref) for arm in node.select.get("arm", ())}
+        found |= arms if len(arms) > 1 else set()
+    return found
+
+
+def _sources(params: dict[str, object]) -> Iterator[str]:
+    """Names that parameters hold: a direction made by a measure, a stage that uses it."""
+    for value in params.values():
+        if isinstance(value, str):
+            yield value.removeprefix("$")
+        elif isinstance(value, dict):
+            yield from _sources(value)
+
+
+def _listed(bound: Bound, name: str) -> bool:
+    """Whether a measure is a level of a dim (``$line: [axis, noise]``)."""
+    return any(name in dim.levels for dim in bound.dims)
+
+
+def _feeds(bound: Bound, arm: str, sources: set[str]) -> bool:
+    """Whether something is measured on an arm for others to use, or another arm starts from it."""
+    made_on = any(arm in measure.levels.get("arm", ()) and measure.name in sources for measure in bound.measures)
+    stages = next(each.stages for each in bound.arms if each.name == arm)
+    starts = any(other.name != arm and len(other.stages) > len(stages) > 0 and other.stages[: len(stages)] == stages
+                 for other in bound.arms)  # fmt: skip
+    return made_on or starts

@@ -67,6 +67,21 @@ def refs(criterion: Criterion) -> Iterator[Ref]:
             yield from (node for node in nodes(value) if isinstance(node, Ref))
 
 
+def trees_of(criterion: Criterion) -> Iterator[Value]:
+    """Yield every formula that a criterion compares."""
+    for leaf in leaves(criterion):
+        yield from values(leaf)
+
+
+def criteria(bound: Bound) -> list[Criterion]:
+    """Return every criterion of a registration: gates, clauses, kills, ``after``, triage and confidence."""
+    clauses = [*bound.gates, *(c for h in bound.hypotheses for c in h.clauses), *bound.kills]
+    found: list[Criterion] = [clause.criterion for clause in clauses]
+    found += [owner.after for owner in bound.hypotheses if owner.after is not None]
+    found += [row.criterion for row in bound.triage if row.criterion is not None]
+    return found + [claim.criterion for claim in bound.confidence if claim.criterion is not None]
+
+
 def deciding(bound: Bound) -> Iterator[Clause]:
     """Yield the clauses of the primary hypotheses and the kills: what a verdict rests on."""
     for hypothesis in bound.hypotheses:

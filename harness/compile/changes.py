@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.compile.registered import Registered, registered_document
 from harness.core.errors import PreregError
 from harness.core.ident import digest
-from harness.spec.load import Document, KeyPath, dotted, read_text
+from harness.spec.load import KeyPath, dotted, read_text
 from harness.spec.seal import ABSENT, Change, Entry
 from harness.spec.seal_files import sealed_files
 
 _MOST_TRIED = 60
 _LONGEST = 200
-_Leaves = dict[KeyPath, Any]
 
 
 def changes(old: Entry, new: Registered, data_root: Path | None) -> tuple[Change, ...]:
-    """Return every difference in meaning between an entry of a seal and a registration; none when they mean the same."""
+    """Return every difference in meaning between an entry of a seal and a registration; none when they are equal."""
     if old.meaning_sha256 == new.bound.meaning:
         return ()
     folder = new.document.folder
     found = list(_written(old, new, data_root))
-    found += _in_files(old, new.meaning, {file.key: file.sha256 for file in sealed_files(new.document.tree, folder, data_root)})
+    files = sealed_files(new.document.tree, folder, data_root)
+    found += _in_files(old, new.meaning, {file.key: file.sha256 for file in files})
     if not found:
         found = [_change(path, before, after) for path, before, after in _differences(old.meaning, new.meaning)]
     return tuple(dict.fromkeys(found))
@@ -51,7 +52,7 @@ def _means(new: Registered, path: KeyPath, value: Any, data_root: Path | None) -
     tree = copy.deepcopy(document.tree)
     _put(tree, path, value)
     try:
-        back = registered_document(Document(document.file, document.folder, document.text, tree, document.spots), data_root)
+        back = registered_document(replace(document, tree=tree), data_root)
     except PreregError:
         return True
     return back.bound.meaning != new.bound.meaning
@@ -66,7 +67,7 @@ def _put(tree: Any, path: KeyPath, value: Any) -> None:
         elif not isinstance(key, int) or not isinstance(node, list) or key >= len(node):
             return
         parents.append((node, key))
-        node = node[key]  # type: ignore[index]
+        node = node[key]
     last = path[-1]
     if isinstance(node, list):
         assert isinstance(last, int)
@@ -77,7 +78,7 @@ def _put(tree: Any, path: KeyPath, value: Any) -> None:
         node.pop(last, None)
         while parents and not node:
             node, key = parents.pop()
-            del node[key]  # type: ignore[attr-defined]
+            del node[key]
 
 
 def _leaves(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

@@ -57,7 +57,7 @@ class Measures:
 
     def bind(self) -> dict[str, BoundMeasure]:
         """Return the measures that could be bound, in the order of the file."""
-        for name, spec in self.prereg.measures.items():
+        for name, spec in sorted(self.prereg.measures.items(), key=lambda item: bool(item[1].of)):
             if ("measures", "*") in self.faults.broken:
                 continue
             before = len(self.faults.problems)
@@ -74,7 +74,7 @@ class Measures:
                 unscorable=_policy(spec.unscorable), file=table.file,
                 line=self.faults.document.line(("measures", name)),
             )  # fmt: skip
-        return self.bound
+        return {name: self.bound[name] for name in self.prereg.measures if name in self.bound}
 
     # --- tables ---
 

@@ -1,7 +1,7 @@
 """Confidence: what the prereg claims for its outcome, lowered by rule, each time with the reason.
 
-``language.md``, Caps. Two caps wait for later issues: the simulated P(supported | expect), and changes
-after the seal.
+``language.md``, Caps. What changed after the seal is added where a decision is read (``harness.decide.standing``); one
+cap waits for later: the simulated P(supported | expect).
 """
 
 from __future__ import annotations

@@ -181,7 +181,8 @@ class _Bench:
         self.scene, self.components, self.n, self.seed, self.tell = Scene(bound), components, n, seed, tell
         readings = self.scene.readings
         require_run_sd(components, dict.fromkeys(reading.measure.name for reading in readings.values()))
-        unknown = [name for name in components.run_sd if name != ANY and name not in {m.name for m in bound.measures}]
+        known = {ANY, *(m.name for m in bound.measures), *(f"{m.name}.{c.name}" for m in bound.measures for c in m.columns)}
+        unknown = [name for name in components.run_sd if name not in known]
         if unknown:
             hint = did_you_mean(unknown[0], [measure.name for measure in bound.measures])
             raise PreregError(Problem(Where(key="run_sd"), f"'{unknown[0]}' is no measure", hint=hint))

@@ -6,11 +6,12 @@ exploratory: not sealed, changed without a record, or using measurements that ar
 retrospective: decided on recorded data that existed when it was sealed (or nobody can say when they came)
 
 The verdict itself depends on the registration and the data alone, and so does the stored decision: sealing, amending
-or committing never makes a job run again. Standing is worked out whenever a decision is read, and lowers its confidence.
+or committing never makes a job run again. Standing is worked out whenever a decision is read, and lowers confidence.
 
 Recorded data count as collected after the seal when their table was absent and no digest of it was declared: the seal
 lists it as not there. That is as much as a file can show, and the report says so. Of an arm, what was measured before
-any training (the base model) may have been read before sealing.
+any training (the base model) may have been read before sealing. When a measurement was made is read from its
+manifest: a clock and a file of whoever ran it, so this finds what was reused, not what was forged.
 """
 
 from __future__ import annotations
@@ -26,14 +27,12 @@ from harness.core.errors import PreregError
 from harness.core.store import Store
 from harness.plan.plan import Plan, measurement_name
 from harness.plan.register import made_when, measured_of
-from harness.spec.seal import Change, Seal, called, read_seal, seal_path
+from harness.spec.seal import UNDECIDING, Change, Seal, called, read_seal, seal_path
 from harness.spec.seal_files import replaced
 from harness.spec.seal_git import history, was_committed
 
 _ORDER: tuple[ConfidenceWord, ...] = ("LOW", "MODERATE", "HIGH")
 _RETROSPECTIVE = "retrospective"
-_UNDECIDING = "rehearsal."
-"""What only a rehearsal reads may change without a word: nothing that was promised depends on it."""
 
 
 def standing_of(path: Path, bound: Bound, store: Store, plan: Plan, data: Path | None = None) -> StandingReport:
@@ -156,7 +155,8 @@ class _Evidence:
 def _unsealed(bound: Bound, why: str) -> StandingReport:
     if bound.retrospective:
         return StandingReport(standing="retrospective", reasons=(why, "The data were there before any seal."))
-    return StandingReport(standing="exploratory", reasons=(why,), caps=(("LOW", f"exploratory: {why[0].lower()}{why[1:-1]}"),))
+    cap: tuple[ConfidenceWord, str] = ("LOW", f"exploratory: {why[0].lower()}{why[1:-1]}")
+    return StandingReport(standing="exploratory", reasons=(why,), caps=(cap,))
 
 
 def _early(bound: Bound, seal: Seal, store: Store, plan: Plan) -> Iterator[str]:
@@ -187,12 +187,17 @@ def _unrecorded(bound: Bound, seal: Seal, path: Path, data: Path | None) -> Iter
         return
     from harness.compile.changes import changes
 
-    for change in _deciding(changes(seal.last, registered(path, data_root=data), data)):
+    try:
+        found = changes(seal.last, registered(path, data_root=data), data)
+    except PreregError:  # the file was edited while it ran, and can no longer be read
+        found = ()
+    found = found or (Change("meaning", seal.last.meaning_sha256, bound.meaning),)
+    for change in _deciding(found):
         yield Deviation(key=change.key, registered=change.old, done=change.new)
 
 
 def _deciding(changes: tuple[Change, ...]) -> list[Change]:
-    return [change for change in changes if not change.key.startswith(_UNDECIDING)]
+    return [change for change in changes if not change.key.startswith(UNDECIDING)]
 
 
 def _keys(deviations: tuple[Deviation, ...] | list[Deviation]) -> str:

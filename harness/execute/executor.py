@@ -88,6 +88,7 @@ class Executor:
         self.run_id = run_id
         self._on_event = on_event or (lambda event: None)
         self._pool = Pool(store, run_id, options or Options())
+        self._expected: tuple[str, ...] = ()
         self._stored: set[str] = set()
         self._failed: dict[str, str] = {}
         self._spoilt: Counter[str] = Counter()
@@ -96,6 +97,13 @@ class Executor:
         self._told: dict[str, Holder] = {}
         """Whom we last named as holder, by key or by lane."""
         self._shown: dict[str, tuple[str, float]] = {}
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Say what will be obtained later: slots that are free meanwhile go to the jobs behind it.
+
+        A job that fails ahead of its time is told when something that needs it is obtained.
+        """
+        self._expected = tuple(keys)
 
     def obtain(self, keys: Iterable[str]) -> None:
         """Return when all these artifacts are stored and verified, making what is missing.
@@ -137,7 +145,7 @@ class Executor:
             return self._verified(wanted)
         self.store.prepare()  # not before: what is all there can be read from a folder that cannot be written
         self._raise_failure(missing)
-        self._pool.wait(self._launch(missing))
+        self._pool.wait(self._launch({**missing, **self._ahead(missing)}))
         self._listen()
         self._show_progress()
         return False
@@ -169,6 +177,18 @@ class Executor:
             failure = self.store.failure(self.run_id, key)
             reason = failure.text if failure else self._failed[key]
             raise JobFailedError(key, missing[key].label, reason, self.store.log(self.run_id, key))
+
+    def _ahead(self, missing: Mapping[str, Job]) -> dict[str, Job]:
+        """Return the missing jobs of what is expected beyond ``missing``; those that failed are not tried again."""
+        if not self._expected:
+            return {}
+        failed = self.store.failed(self.run_id) | self._failed.keys()
+        expected = missing_jobs(self._expected, self.jobs, self._has)
+        lost: set[str] = set()
+        for key, job in self.jobs.items():  # in an order in which they can run: inputs come first
+            if key in expected and (key in failed or any(needed in lost for needed in job.inputs.values())):
+                lost.add(key)
+        return {key: job for key, job in expected.items() if key not in missing and key not in lost}
 
     def _launch(self, missing: Mapping[str, Job]) -> float:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""

@@ -170,7 +170,8 @@ def _sealable(found: Registered) -> None:
         for path in _pending(document.tree)
     ]  # fmt: skip
     findings = check(bound)
-    later = [[one.name] for one in bound.measures if one.file and not one.file.sha256 and not Path(one.file.path).is_file()]
+    files = {one.name: one.file for one in bound.measures if one.file}
+    later = [[name] for name, file in files.items() if not file.sha256 and not Path(file.path).is_file()]
     stops = {(finding.code, finding.at) for finding in refused(findings)}
     for finding in findings:
         pin = finding.code.startswith(_PIN) and finding.severity != "note" and not finding.allowed

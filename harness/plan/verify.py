@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from harness.core.errors import PreregError, Problem, Where
-from harness.spec.seal import Seal, called, read_seal, seal_path
+from harness.spec.seal import UNDECIDING, Seal, called, read_seal, seal_path
 from harness.spec.seal_files import replaced, same
 from harness.spec.seal_git import history, was_committed
 
@@ -94,22 +94,26 @@ def _contents(
         now = registered(path, data_root=data)
     except PreregError as error:
         return [*files, *(f"it does not bind any more: {problem}" for problem in error.problems)]
-    found = meaning_faults(seal, now, data)
-    if not found and not equal:
+    differences = _differences(seal, now, data)
+    found = [text for key, text in differences if not key.startswith(UNDECIDING)]
+    notes += [f"no deviation: {text}" for key, text in differences if key.startswith(UNDECIDING)]
+    if found and last.tool != harness.__version__:
+        notes.append(f"sealed by version {last.tool} of this tool, and this is {harness.__version__}")
+    if not differences and not equal:
         notes.append("the text differs from the sealed one, the meaning does not")
     return [*found, *(fault for fault in files if not any(fault.split(":")[0] in one for one in found))]
 
 
-def meaning_faults(seal: Seal, now: Registered, data: Path | None) -> list[str]:
-    """Say how the meaning of a registration differs from what is sealed."""
+def _differences(seal: Seal, now: Registered, data: Path | None) -> list[tuple[str, str]]:
+    """Say, by dotted key, how the meaning of a registration differs from what is sealed."""
     last = seal.last
     if now.bound.meaning == last.meaning_sha256:
         return []
     if now.bound.id != seal.id:
-        return [f"the seal is that of '{seal.id}', and this prereg is '{now.bound.id}'"]
+        return [("id", f"the seal is that of '{seal.id}', and this prereg is '{now.bound.id}'")]
     from harness.compile.changes import changes
 
-    return [f"changed without an amendment: {change}" for change in changes(last, now, data)]
+    return [(change.key, f"changed without an amendment: {change}") for change in changes(last, now, data)]
 
 
 def _stamps(seal: Seal, certificate: Path | None, notes: list[str]) -> list[str]:

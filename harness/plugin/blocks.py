@@ -96,6 +96,7 @@ def details(decision: Decision) -> Iterator[str]:
             yield f"gate {gate.name} {'does not hold' if gate.truth == 'false' else 'is unknown'}: {gate.why}"
     if decision.triage:
         yield f"reads: {decision.triage.reads} -> {decision.triage.next}"
+    yield from (f"{decision.standing}: {reason}" for reason in (decision.basis.reasons if decision.basis else ()))
     claimed = decision.confidence.claimed
     if decision.confidence.caps and not decision.rehearsal:
         yield f"confidence {decision.confidence.final} (claimed {claimed or 'none'}):"

@@ -18,7 +18,8 @@ class Options:
 
     ``gpu`` says that ``-m`` asks for GPU items, ``preview`` that nothing is to run (``--collect-only``), and
     ``lenient`` that only errors fail the run (``--exit-on=errors``). ``data`` is where recorded tables lie when
-    not beside the prereg.
+    not beside the prereg. ``ahead`` lets free slots work for later items; with ``-x`` or ``--maxfail`` they wait,
+    because a failure may make that work needless.
     """
 
     root: Path
@@ -30,6 +31,7 @@ class Options:
     lenient: bool = False
     figures: bool = True
     preview: bool = False
+    ahead: bool = True
 
 
 def add(parser: pytest.Parser) -> None:
@@ -60,6 +62,7 @@ def read(config: pytest.Config) -> Options:
         lenient=config.getoption("--exit-on") == "errors",
         figures=not config.getoption("--no-figures"),
         preview=bool(config.getoption("--collect-only", default=False)),
+        ahead=not config.getoption("maxfail", default=0),
     )
 
 

@@ -41,6 +41,8 @@ class Session:
         self._run_id = run_id
         self._store: Store | None = None
         self._executor: Executor | None = None
+        self._expected: tuple[str, ...] = ()
+        """Keys that the selected items need."""
         self._standings: dict[Path, StandingReport] = {}
 
     @property
@@ -90,6 +92,7 @@ class Session:
             if not each.problems and not self.options.preview:
                 names = [key for case in wanted[each.path] for key in keys(case, each.bound, each.plan)]
                 needs[each.path] = tuple(dict.fromkeys(names))
+        self._expected = tuple(key for names in needs.values() for key in names)
         return refusals(chosen, self.options, self.store, needs)
 
     # --- items ---
@@ -152,6 +155,8 @@ class Session:
                 key: job for each in self.registrations.values() if each.found for key, job in each.plan.jobs.items()
             }
             self._executor = Executor(jobs, self.store, self.run_id, on_event=self.on_event)
+            if self.options.ahead:
+                self._executor.expect(self._expected)
         return self._executor
 
     # --- the end ---

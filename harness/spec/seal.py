@@ -29,6 +29,8 @@ from harness.core.ident import digest
 VERSION = 1
 ABSENT = "(not there)"
 """Stands for what one side of a change does not have, and for the digest of a file that was not there."""
+UNDECIDING = "rehearsal."
+"""Keys that only a rehearsal reads: they are sealed with the rest, and nothing that was promised depends on them."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Seal:
         for number, entry in enumerate(self.entries):
             yield from (_edited(number, entry, name) for name in entry.edited())
             yield from self._linked(number, entry)
-            if digest(entry.meaning) != entry.meaning_sha256:
+            if entry.digests.get("meaning") != entry.meaning_sha256:
                 yield f"{called(number, entry)}: the registered meaning is not the one with the registered digest"
             if entry.meaning.get("id") != self.id:
                 yield f"{called(number, entry)} is of '{entry.meaning.get('id')}', and this is the seal of '{self.id}'"
@@ -224,7 +226,8 @@ def read_seal(path: Path) -> Seal:
         raise PreregError(Problem(where, f"the seal cannot be read: {error.strerror}")) from error
     except ValueError as error:
         hint = "restore the file from version control; a damaged seal proves nothing"
-        raise PreregError(Problem(where, f"the seal is no JSON, it may have been cut short: {error}", hint=hint)) from error
+        found = f"the seal is no JSON, it may have been cut short: {error}"
+        raise PreregError(Problem(where, found, hint=hint)) from error
     try:
         if content["seal"] != VERSION:
             raise PreregError(Problem(where, f"a seal of version {content['seal']}", f"version {VERSION}"))
@@ -232,7 +235,8 @@ def read_seal(path: Path) -> Seal:
         stamps = {key: Stamp(**value) for key, value in content["stamps"].items()}
         seal = Seal(path, str(content["id"]), entries, str(content["head"]), stamps)
     except (KeyError, TypeError, AttributeError) as error:
-        raise PreregError(Problem(where, f"this is no seal: {error!r} in its JSON", "a file that prereg wrote")) from error
+        found = f"this is no seal: {error!r} in its JSON"
+        raise PreregError(Problem(where, found, "a file that prereg wrote")) from error
     if not seal.entries:
         raise PreregError(Problem(where, "the seal has no entries", "the seal and its amendments"))
     return seal

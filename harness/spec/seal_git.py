@@ -76,7 +76,7 @@ def history(seal: Seal, name: str) -> History:
     wanted = [f"{commit}:./{seal.path.name}" for commit, _ in versions]
     wanted += named + [f"{commit}:./{name}" for commit in named]
     objects = dict(zip(wanted, _objects(folder, wanted), strict=True)) if wanted else {}
-    faults = []
+    faults: list[str] = []
     for commit, _ in versions:
         faults += _earlier(seal, objects[f"{commit}:./{seal.path.name}"], commit)
     for number, entry in enumerate(seal.entries):

@@ -68,11 +68,11 @@ def with_tree(document: Document, tree: Any) -> Document:
 
 
 def shuffled(node: Any, rng: random.Random) -> Any:
-    """Mappings in another order; lists keep theirs."""
+    """Mappings in another order; lists keep theirs, and so do the claims of confidence, of which the first counts."""
     if isinstance(node, dict):
         keys = list(node)
         rng.shuffle(keys)
-        return {key: shuffled(node[key], rng) for key in keys}
+        return {key: node[key] if key == "confidence" else shuffled(node[key], rng) for key in keys}
     return [shuffled(each, rng) for each in node] if isinstance(node, list) else node
 
 
@@ -125,11 +125,24 @@ def mutants(path: KeyPath, value: str, tree: Any) -> Iterator[str]:
     for old, new in SWAPS.items():
         if old in value:
             yield value.replace(old, new, 1)
+    yield from renamings(path, value, tree)
     alike = (other for where, other in leaves(tree) if where[-1] == path[-1] and other != value)
     yield from list(dict.fromkeys(alike))[:4]
     yield from (f"{value}x", f"{value} more", f"x{value}")
-    if path[-1] == "PENDING" or value == "PENDING":
+    if value == "PENDING":
         yield "0" * 40
+
+
+WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+def renamings(path: KeyPath, value: str, tree: Any) -> Iterator[str]:
+    """The value with one name in it exchanged for another name of the same section."""
+    section = {word for where, text in leaves(tree) if where[0] == path[0] for word in WORD.findall(text)}
+    rng = random.Random(f"{path} {value}")
+    pairs = [(match, other) for match in WORD.finditer(value) for other in sorted(section - {match[0]})]
+    for match, other in rng.sample(pairs, min(10, len(pairs))):
+        yield f"{value[: match.start()]}{other}{value[match.end() :]}"
 
 
 def put(tree: Any, path: KeyPath, value: str) -> Any:

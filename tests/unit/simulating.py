@@ -33,8 +33,8 @@ measures:
     resample: {resample}
 dims:
   arm: [A, B]
-  persona: [{personas}]
-  question: [{questions}]
+  persona: {{levels: [{personas}], primary: mean}}
+  question: {{levels: [{questions}], primary: mean}}
 """
 
 

@@ -398,3 +398,25 @@ def test_close_ends_what_runs_and_the_next_obtain_starts_anew(bench: Bench) -> N
     (bench.root / "go").touch()
     executor.obtain([slow.key])
     assert bench.store.has(slow.key)
+
+
+def test_free_slots_work_ahead_on_what_is_expected(bench: Bench) -> None:
+    """The first job ends when it has seen the second one, which nobody has asked for yet."""
+    note = bench.root / "note"
+    first, later = toy("first", until=str(note)), toy("later", note=str(note))
+    executor = bench.executor(first, later)
+    executor.expect([later.key])
+    executor.obtain([first.key])
+    assert note.exists()
+
+
+def test_what_fails_ahead_is_told_when_it_is_wanted(bench: Bench) -> None:
+    bad = toy("bad", fail="boom")
+    after = toy("after", {"x": bad})
+    first = toy("first", until=str(bench.store.root / "failures" / "run" / f"{bad.key}.json"))
+    executor = bench.executor(first, bad, after)
+    executor.expect([after.key])
+    executor.obtain([first.key])
+    with pytest.raises(JobFailedError, match="boom"):
+        executor.obtain([after.key])
+    assert len(bench.told("failed")) == 1, "it is not tried again"

@@ -87,7 +87,6 @@ def test_an_amendment_says_what_changed_in_the_words_of_the_file(repo: Repositor
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("role: primary", "", ""),
         ("claim: b is above a", "claim: b is far above a", "hypotheses.H1.claim: b is above a -> b is far above a"),
         ("  none: ci(shift) < 0.1\n", "  none: ci(shift) < 0.1\n  all: ci(shift) < 0\n",
          "kill.all: (not there) -> ci(shift) < 0"),
@@ -97,16 +96,24 @@ def test_an_amendment_says_what_changed_in_the_words_of_the_file(repo: Repositor
     ],
 )  # fmt: skip
 def test_semantic_differences_in_words(repo: Repository, old: str, new: str, said: str) -> None:
-    if not said:
-        old, new = "claim: b is above a", "role: primary\n    claim: b is above a"  # a default made explicit
     repo.sealed()
     repo.change(old, new)
-    if said:
-        assert [str(change) for change in repo.amended().last.changes] == [said]
-        assert f"{old.strip()}"
-    else:
-        with pytest.raises(PreregError, match="nothing has changed in meaning"):
-            repo.amended()
+    assert [str(change) for change in repo.amended().last.changes] == [said]
+
+
+def test_what_means_the_same_is_no_amendment(repo: Repository) -> None:
+    repo.sealed()
+    repo.change("claim: b is above a", "role: primary\n    claim:   b is above a")
+    with pytest.raises(PreregError, match="nothing has changed in meaning"):
+        repo.amended()
+
+
+def test_a_changed_rehearsal_is_told_and_is_no_deviation(repo: Repository) -> None:
+    repo.sealed()
+    repo.file.write_text(repo.file.read_text() + "rehearsal: {inference: {draws: 2000}}\n")
+    found = repo.verify()
+    assert found.holds
+    assert any("no deviation: " in note and "rehearsal.inference.draws" in note for note in found.notes)
 
 
 def test_a_changed_bank_is_told_level_by_level(repo: Repository) -> None:

@@ -5,7 +5,7 @@ Formulas derive from them exactly: two contrasts share an arm, a mean and a maxi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -29,7 +29,7 @@ class Atom:
 
     measure: str
     column: str
-    groups: tuple[tuple[str, ...], ...]
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Atoms:
@@ -62,7 +62,7 @@ class Atoms:
         terms = []
         for groups in product(*parts):
             weight = Fraction(prod(len(group) for group in groups), total)
-            variable = self._variable(measure, column, groups)
+            variable = self._variable(measure, column, tuple(zip(dims, groups, strict=True)))
             terms.append(variable if weight == 1 else z3.Q(weight.numerator, weight.denominator) * variable)
         return terms[0] if len(terms) == 1 else z3.Sum(terms)
 
@@ -94,7 +94,9 @@ class Atoms:
                 if dim in ref.keep or dim in singled:
                     cuts.update(frozenset([level]) for level in levels)
 
-    def _variable(self, measure: BoundMeasure, column: Column, groups: tuple[tuple[str, ...], ...]) -> Any:
+    def _variable(
+        self, measure: BoundMeasure, column: Column, groups: tuple[tuple[str, tuple[str, ...]], ...]
+    ) -> Any:
         atom = Atom(measure.name, column.name, groups)
         if atom not in self.made:
             name = f"{measure.name}.{column.name}#{len(self.made)}"
@@ -119,17 +121,13 @@ def _real(number: float) -> Any:
     return z3.Q(fraction.numerator, fraction.denominator)
 
 
-def _trials(measure: BoundMeasure, column: Column, groups: tuple[tuple[str, ...], ...]) -> int:
+def _trials(measure: BoundMeasure, column: Column, groups: tuple[tuple[str, tuple[str, ...]], ...]) -> int:
     """Observations behind a rate at these groups; 0 where they are not planned or too many to matter."""
     completions = measure.params.get("completions")
     if column.form != "ratio" or measure.family != "eval" or not isinstance(completions, int):
         return 0
     if measure.truncated.get("as") == "drop" or measure.unscorable.get("as") == "drop":
         return 0
-    trials = completions * prod(len(group) for group in groups)
+    trials = completions * prod(len(group) for _, group in groups)
     return trials if trials <= STEPS else 0
 
-
-def told_apart(atoms: Atoms) -> Iterator[Atom]:
-    """Yield the variables made so far, in order."""
-    yield from atoms.made

@@ -189,6 +189,8 @@ class Numbers:
         free = self._fresh()
         self.links += [free >= _q(smallest_p(p, self.atoms.measures)), free <= 1]
         tree, threshold, two_sided = _tested(p)
+        if isinstance(p.threshold, Num):
+            self.against(tree, Fraction(p.threshold.value))
         above = self.value(tree) > threshold if p.rel in (">", ">=") else self.value(tree) < threshold
         if p.null is not None:
             self.likely.append(z3.Implies(free < _q(Fraction(1, 2)), above))

@@ -24,12 +24,14 @@ from harness.decide.evaluate import Evaluator
 from harness.decide.exact import has_exact
 from harness.decide.infer import agreed, infer, method_of
 from harness.decide.labelled import Labelled, align
+from harness.decide.policy import CUT
 from harness.decide.shape import axes_of, map_refs, refs
 from harness.decide.sides import constant
 from harness.decide.simulation.cells import Pooled, pooled_counts
-from harness.decide.simulation.scene import Scene
+from harness.decide.simulation.scene import Scene, limit_of
 from harness.decide.simulation.tables import EXPERIMENT, Data, batch_world, one_world
 from harness.decide.tables import World
+from harness.measure.run import locate
 from harness.stats.arrays import FloatArray
 
 CLOSED = ("t", "two_way_t", "correlation_t")
@@ -79,8 +81,12 @@ class Batch:
         trees = [leaf.of] if isinstance(leaf, Ci) else [leaf.left, leaf.right]
         if any(self.draws(tree) for tree in trees if constant(tree) is None):
             return self._one_by_one(leaf, adjusted or {})
-        if isinstance(leaf, Ci):
-            return self._interval(leaf)
+        facts = self._interval(leaf) if isinstance(leaf, Ci) else self._comparison(leaf, adjusted)
+        for tree in _sides(leaf):
+            facts.truths[self._spoilt(tree)] = 0
+        return facts
+
+    def _comparison(self, leaf: Compare, adjusted: Mapping[str, FloatArray] | None) -> Facts:
         left, right = self.value(leaf.left), self.value(leaf.right)
         if adjusted and (key := self.scene.keys.get(id(leaf.left))) in adjusted:
             left = Labelled((), {}, adjusted[key])
@@ -200,6 +206,33 @@ class Batch:
 
     def _exact(self, tree: Value) -> bool:
         return constant(tree) is not None or has_exact(self._kept(tree), self.world)
+
+    def _spoilt(self, tree: Value) -> NDArray[np.bool_]:
+        """Say in which experiments more completions were cut off than the measure allows: ``[b]``."""
+        spoilt = np.zeros(self.size, dtype=np.bool_)
+        for ref in refs(tree):
+            limit = limit_of(self.scene.readings[f"{ref.measure}.{ref.column}"].measure, ref)
+            if limit is None:
+                continue
+            reading = self.scene.readings[f"{ref.measure}.{CUT}"]
+            drawn = self.data[reading.name]
+            assert drawn.trials is not None
+            for arm in ref.select.get("arm", ("",)):
+                chosen = {d: (arm,) if d == "arm" and arm else reading.selected(ref, d) for d in reading.dims}
+                at = np.ix_(*(locate(chosen[d], reading.levels[d]) for d in reading.dims))
+                shares = drawn.values[(slice(None), *at)] / drawn.trials[at]
+                spoilt |= shares.reshape(self.size, -1).mean(axis=1) > float(limit) + TIE
+        return spoilt
+
+    def p_values(self, tree: PValue) -> FloatArray:
+        """Return one p-value per experiment, NaN where it is unknown or a table."""
+        if self.draws(tree):
+            key = self.scene.keys[id(tree)]
+            cells = [self.estimates(index, [key])[key].cells for index in range(self.size)]
+            found = [c[0].value if len(c) == 1 and c[0].value is not None else np.nan for c in cells]
+            return np.array(found)
+        table = self.value(tree)
+        return np.where(self._spoilt(tree) | bool(table.axes), np.nan, table.data if not table.axes else 0.0)
 
     # --- one experiment at a time ---
 

@@ -13,11 +13,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, ValidationError
 
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.records import Column, Record
 from harness.core.errors import PreregError, Problem, Where
+from harness.stats.arrays import FloatArray
 
 ASSUMED = "assumed"
 RATE_SDS = {"persona": 1.4, "question": 0.6, "persona x arm": 2.1, "question x arm": 0.6, "cell": 0.5}
@@ -31,7 +33,7 @@ ANY = ""
 class Components(Record):
     """What varies.
 
-    ``run_sd`` is by measure (or ``""`` for all), on the measure's own scale. ``rates`` and ``numbers`` are SDs by
+    ``run_sd`` is by measure, ``measure.column``, or ``""`` for all, on the own scale. ``rates`` and ``numbers`` are SDs by
     term for columns of that form; ``columns`` overrides them for a measure or ``measure.column``. A term is
     ``persona``, ``question``, any other drawn dim, ``DIM x arm``, or ``cell``. ``probe_correlation`` correlates the
     same term between measures, ``level_correlation`` between the levels of other dims (layers, say). ``levels`` are
@@ -49,9 +51,21 @@ class Components(Record):
     levels: dict[str, float] = {}
     source: str = ASSUMED
 
-    def run(self, measure: str) -> float:
-        """Return a measure's run-to-run SD."""
-        return self.run_sd[measure] if measure in self.run_sd else self.run_sd[ANY]
+    def run(self, measure: BoundMeasure, column: Column, level: FloatArray) -> FloatArray:
+        """Return the run-to-run SD of a column at its true levels, on its own scale.
+
+        What is stated for a measure is about its first column. Another rate of it (truncated completions) moves by
+        the same logits, as if the first one stood at the baseline, unless ``MEASURE.COLUMN`` states its own.
+        """
+        own = f"{measure.name}.{column.name}"
+        if own in self.run_sd:
+            return np.full(level.shape, self.run_sd[own])
+        stated = self.run_sd[measure.name] if measure.name in self.run_sd else self.run_sd[ANY]
+        if column.form != "ratio" or column == measure.columns[0]:
+            return np.full(level.shape, stated)
+        base = self.baseline_rate * (1 - self.baseline_rate)
+        moved: FloatArray = stated * level * (1 - level) / base
+        return moved
 
     def sd(self, measure: BoundMeasure, column: Column, term: str) -> float:
         """Return the SD of a term; a drawn dim that is neither persona nor question varies like a question."""

@@ -76,12 +76,12 @@ def terms(reading: Reading, components: Components) -> list[Term]:
     return [term for term in found if term.sd.any()]
 
 
-def run_sds(reading: Reading, components: Components) -> FloatArray:
+def run_sds(reading: Reading, components: Components, level: FloatArray) -> FloatArray:
     """Return the run-to-run SD ``[*dims]`` on the column's own scale: 0 where nothing has been trained."""
     stage = reading.measure.stage
     trained = [stage.get(arm, 1) > 0 for arm in reading.levels.get("arm", ())]
-    sd = components.run(reading.measure.name)
-    return sd * (_axis(reading, "arm", trained) if trained else 1.0) * np.ones(reading.shape)
+    result: FloatArray = components.run(reading.measure, reading.column, level)
+    return result * _axis(reading, "arm", trained) if trained else result
 
 
 def _axis(reading: Reading, dim: str, values: list[bool]) -> FloatArray:
@@ -101,7 +101,6 @@ class Drawer:
     ) -> None:
         self.readings, self.components, self.trials, self.scope = readings, components, trials, scope
         self._terms = {name: terms(reading, components) for name, reading in readings.items()}
-        self._runs = {name: run_sds(reading, components) for name, reading in readings.items()}
 
     def draw(self, levels: Levels, size: int, seed: int, chunk: int) -> Data:
         """Return ``size`` experiments: chunk number ``chunk`` of a seed's stream."""
@@ -113,7 +112,7 @@ class Drawer:
     ) -> Drawn:
         reading, own = self.readings[name], self._terms[name]
         rng = np.random.default_rng([seed_for(self.scope, f"simulate/{name}", stream[0]), stream[1]])
-        run = self._runs[name]
+        run = run_sds(reading, self.components, level)
         spread = np.sqrt(np.sum([term.sd**2 for term in own], axis=0)) if own else np.zeros(reading.shape)
         rate = reading.column.form == "ratio"
         centre = level
@@ -159,7 +158,8 @@ class Drawer:
         self, reading: Reading, term: Term, size: int, stream: tuple[int, int], shared: dict[str, FloatArray]
     ) -> FloatArray:
         """Return the part that all measures share, picked at this column's levels, signed for a negative correlation."""
-        dims = tuple(sorted(term.dims))
+        # A sweep is one measure's own: what its runs share with other measures is the same along it.
+        dims = tuple(sorted(dim for dim in term.dims if dim not in reading.measure.sweeps))
         every = {
             dim: tuple(dict.fromkeys(level for r in self.readings.values() for level in r.levels.get(dim, ())))
             for dim in dims

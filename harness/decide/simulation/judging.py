@@ -122,20 +122,10 @@ class Judging:
             clause = next(each for each in hypothesis.clauses if each.name == family)
             tests = [leaf for leaf in leaves(clause.criterion) if isinstance(leaf, Compare)]
             keys = {self.scene.keys[id(t.left)]: t.left for t in tests if isinstance(t.left, PValue)}
-            columns = [self._p_values(batch, tree) for tree in keys.values()]
+            # An unknown p-value costs what it would have cost: it counts as 1.
+            columns = [np.nan_to_num(batch.p_values(tree), nan=1.0) for tree in keys.values()]
             correct = holm if method == "holm" else benjamini_hochberg
             adjusted = np.array([correct([float(p) for p in row]) for row in np.stack(columns, axis=1)])
             own = {key: adjusted[:, index] for index, key in enumerate(keys)}
             found.update({id(test): own for test in tests if isinstance(test.left, PValue)})
         return found
-
-    def _p_values(self, batch: Batch, tree: PValue) -> FloatArray:
-        """Return a p-value per experiment; an unknown one costs what it would have cost and counts as 1."""
-        if batch.draws(tree):
-            key = self.scene.keys[id(tree)]
-            cells = [batch.estimates(index, [key])[key].cells for index in range(batch.size)]
-            values = np.array([c[0].value if len(c) == 1 and c[0].value is not None else 1.0 for c in cells])
-        else:
-            table = batch.value(tree)
-            values = table.data if not table.axes else np.ones(batch.size)
-        return np.where(np.isfinite(values), values, 1.0)

@@ -21,6 +21,7 @@ from harness.contracts.display import is_difference
 from harness.contracts.trees import Call, Ci, Compare, PValue, Ref, Value
 from harness.core.errors import PreregError, Problem, Where
 from harness.decide.evaluate import Evaluator
+from harness.decide.policy import CUT
 from harness.decide.shape import axes_of, map_refs, refs, walk
 from harness.decide.sides import constant
 from harness.decide.simulation.components import Components
@@ -171,6 +172,9 @@ class Planter:
 
     def _assumed(self, reading: Reading) -> float:
         column = reading.column
+        if column.name == CUT:
+            limit = reading.measure.truncated.get("at_most", "none")
+            return float(Fraction(limit)) / 5 if limit != "none" else 0.01
         if column.form == "ratio" or column.unit == "proportion":
             return self.components.baseline_rate
         if column.form == "gram":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from harness.check.walk import leaves, nodes, values
@@ -11,6 +12,7 @@ from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.records import Column
 from harness.contracts.trees import Call, Ci, Compare, Criterion, Expression, Ref, Value, expression_id
 from harness.core.errors import PreregError, Problem, Where
+from harness.decide.policy import CUT
 from harness.decide.shape import refs
 from harness.decide.sides import constant
 
@@ -102,10 +104,13 @@ class Scene:
         trees: list[Value] = [tree for leaf in self.leaves for tree in values(leaf)]
         trees += [self.named[name].tree for h in self.bound.hypotheses for name in h.expect_values if name in self.named]
         found: dict[str, dict[str, Ref]] = {}
+        measures = {measure.name: measure for measure in self.bound.measures}
         for ref in (ref for tree in trees for ref in refs(tree)):
             found.setdefault(f"{ref.measure}.{ref.column}", {})[ref.model_dump_json()] = ref
+            if limit_of(measures[ref.measure], ref) is not None:
+                cut = Ref(measure=ref.measure, column=CUT, select=ref.select)
+                found.setdefault(f"{ref.measure}.{CUT}", {})[cut.model_dump_json()] = cut
         whole = any(isinstance(node, Call) and node.fn == "levels" for tree in trees for node in nodes(tree))
-        measures = {measure.name: measure for measure in self.bound.measures}
         together: dict[str, list[Ref]] = {}
         for name, own in found.items():
             together.setdefault(name.partition(".")[0], []).extend(own.values())
@@ -133,6 +138,13 @@ def _reading(
         chosen = {level for ref in together for level in ref.select.get(dim) or measure.levels[dim]}
         levels[dim] = tuple(level for level in measure.levels[dim] if whole or level in chosen)
     return Reading(measure, column, dims, levels, own)
+
+
+def limit_of(measure: BoundMeasure, ref: Ref) -> Fraction | None:
+    """Return the share of truncated completions above which a reference's value is unknown; None where none is set."""
+    limit = measure.truncated.get("at_most")
+    has = any(column.name == CUT for column in measure.columns)
+    return Fraction(limit) if has and limit not in (None, "none") and ref.column != CUT else None
 
 
 def _criteria(bound: Bound) -> Iterator[Criterion]:

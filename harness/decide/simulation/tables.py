@@ -60,7 +60,7 @@ def one_world(readings: Mapping[str, Reading], data: Data, index: int) -> World:
     """Return one experiment as a run would load it, cosines as Gram blocks."""
     measures: dict[str, Dense] = {}
     for name, reading in readings.items():
-        measure = reading.measure.model_copy(update={"levels": dict(reading.levels)})
+        measure = _simulated(readings, name).model_copy(update={"levels": dict(reading.levels)})
         dense = measures.setdefault(measure.name, Dense(measure, reading.dims))
         drawn = Drawn(data[name].values[index], data[name].trials)
         _fill(dense, reading.column, drawn, reading.shape)
@@ -74,13 +74,20 @@ def write_one(
 
     Only what the rule reads is written.
     """
-    measures = {reading.measure.name: reading.measure for reading in readings.values()}
+    measures = {reading.measure.name: _simulated(readings, name) for name, reading in readings.items()}
     placed: dict[str, list[tuple[dict[str, str], Path]]] = {name: [] for name in measures}
     for name, reading in readings.items():
         folder = out / name
         write_table(_table(reading, Drawn(data[name].values[index], data[name].trials)), folder)
         placed[reading.measure.name].append(({}, folder))
     return measures, placed
+
+
+def _simulated(readings: Mapping[str, Reading], name: str) -> BoundMeasure:
+    """Return a measure with the columns that are simulated, and no others."""
+    measure = readings[name].measure
+    columns = tuple(column for column in measure.columns if f"{measure.name}.{column.name}" in readings)
+    return measure.model_copy(update={"columns": columns})
 
 
 def blocks(values: FloatArray) -> dict[str, FloatArray]:
