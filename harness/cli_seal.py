@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
     verify.add_argument("files", type=Path, nargs="+", metavar="FILE")
     verify.add_argument("--tsa-cert", type=Path, metavar="PEM", help="certificates of the time-stamping authority")
     verify.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
+    verify.add_argument("--full", action="store_true", help="compare the meaning even when every byte is as sealed")
     verify.add_argument("--json", action="store_true", help="print JSON")
     verify.set_defaults(run=_verify)
 
@@ -103,7 +104,7 @@ def _verify(options: argparse.Namespace) -> int:
     data, worst, told = Path(options.data) if options.data else None, 0, []
     for path in options.files:
         try:
-            found = verify_file(path, data=data, certificate=options.tsa_cert, declare=_declare)
+            found = verify_file(path, data=data, certificate=options.tsa_cert, full=options.full, declare=_declare)
         except PreregError as error:
             worst = USAGE_ERROR
             problems = [str(each) for each in error.problems]

@@ -15,7 +15,7 @@ QUIET_FOR = 2.0
 
 def add(commands: Any) -> None:
     """Add the command to a parser's subcommands."""
-    simulate = commands.add_parser("simulate", help="say how often the complete rule is right, on simulated experiments")
+    simulate = commands.add_parser("simulate", help="say how often the complete rule is right")
     simulate.add_argument("file", type=Path, metavar="FILE")
     simulate.add_argument("--experiments", type=int, default=2000, metavar="N", help="per point (default: 2000)")
     simulate.add_argument("--seed", type=int, default=0)
@@ -29,9 +29,7 @@ def add(commands: Any) -> None:
         help="fit the rates' variance components to a recorded measure, such as "
         "'preregs/issue_262.yaml:counts[C1, C2, bystanders]'",
     )  # fmt: skip
-    simulate.add_argument(
-        "--effect", action="append", default=[], metavar="NAME=a..b[:POINTS]", help="go through true values of one effect"
-    )
+    simulate.add_argument("--effect", action="append", default=[], metavar="NAME=a..b[:POINTS]", help="vary one effect")
     simulate.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
     simulate.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
     simulate.add_argument("--out", type=Path, help="folder for the figure (default: beside the stored JSON)")

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from harness.check.recorded import mean_of
-from harness.check.walk import leaves, nodes
+from harness.check.walk import column_of, leaves, nodes
 from harness.contracts.bound import Bound, BoundMeasure, Clause
 from harness.contracts.records import CheckFinding, Column
 from harness.contracts.trees import Call, Ci, Compare, Num, Op, PValue, Ref, Value
@@ -48,7 +48,7 @@ def headroom(bound: Bound) -> Iterator[CheckFinding]:
 
 def _judged(bound: Bound, measures: Mapping[str, BoundMeasure], claim: Claim) -> tuple[str, str] | None:
     measure = measures[claim.baseline.measure]
-    column = next(each for each in measure.columns if each.name == claim.baseline.column)
+    column = column_of(measure, claim.baseline.column)
     edge = column.high if claim.up else column.low
     if edge is None:
         return None

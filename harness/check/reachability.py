@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.contracts.bound import Bound
+from harness.contracts.display import display_unit
 from harness.contracts.records import CheckFinding
 from harness.core.numbers import format_value
 
@@ -34,7 +35,7 @@ def reachability(bound: Bound) -> Iterator[CheckFinding]:
     """Yield a finding for everything that the rule makes impossible, contradictory, overlapping or idle."""
     from harness.check.solver.study import Study
 
-    units = {expression.name: expression.unit for expression in bound.expressions}
+    units = {each.name: display_unit(each.tree, each.unit) for each in bound.expressions}
     for result in Study(bound).results():
         yield from _finding(result, units)
 
@@ -113,10 +114,11 @@ def _both(result: Result, units: dict[str, str]) -> Iterator[CheckFinding]:
 
 
 def _numbers(answer: Answer, units: dict[str, str]) -> str:
-    """A witness in numbers, the estimands that are not 0 first."""
-    found = sorted(answer.numbers, key=lambda pair: pair[1] == 0)[:SHOWN]
-    shown = [f"{name} = {format_value(value, units.get(name.partition('[')[0], '1'))}" for name, value in found]
-    return "for instance with " + ", ".join(shown) if shown else "for instance"
+    """A witness in numbers: estimands with one value first, and those that are not 0."""
+    named = [(name, value, units.get(name.partition("[")[0], "1")) for name, value in answer.numbers]
+    found = sorted((each for each in named if each[2] != "p"), key=lambda each: ("[" in each[0], each[1] == 0))[:SHOWN]
+    shown = [f"{name} = {format_value(value, unit)}" for name, value, unit in found]
+    return "for instance with " + ", ".join(shown) if shown else "some data do it"
 
 
 def _made(result: Result, code: str, severity: str, reason: str, fix: str) -> CheckFinding:

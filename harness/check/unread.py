@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from harness.check.walk import criteria, nodes, refs, trees_of
+from harness.check.walk import criteria, leaves, nodes, refs, trees_of
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
-from harness.contracts.trees import Ref, Value
+from harness.contracts.trees import Op, Ref, Value
 
 
 def unread_arms(bound: Bound) -> Iterator[CheckFinding]:
@@ -17,6 +18,10 @@ def unread_arms(bound: Bound) -> Iterator[CheckFinding]:
     clauses += [row.criterion for row in bound.triage if row.criterion is not None]
     read = {arm for criterion in clauses for ref in refs(criterion) for arm in ref.select.get("arm", ())}
     together = _contrasted([value for criterion in clauses for value in trees_of(criterion)])
+    checks = [value for gate in bound.gates for value in trees_of(gate.criterion)]
+    checks += [tree for choice in bound.choices for tree in (choice.maximise, choice.minimise) if tree is not None]
+    read |= _contrasted([node for tree in checks for node in nodes(tree) if isinstance(node, Op) and not node.left == node.right
+                         and all(len(ref.select.get("arm", ())) < 2 for ref in nodes(node) if isinstance(ref, Ref))])
     made_for = {name for measure in bound.measures for name in _sources(measure.params)}
     for arm in bound.arms:
         if arm.name not in read and not _feeds(bound, arm.name, made_for):
@@ -55,11 +60,16 @@ def unread_numbers(bound: Bound) -> Iterator[CheckFinding]:
                 "warning", f"measures.{measure.name}", measure.line, f"'{measure.name}' is measured, and no formula reads it"
             )
     deciding = [node for tree in (*every, *chosen) for node in nodes(tree)]
-    for expression in bound.expressions:
-        sweeps = {dim for measure in bound.measures for dim in measure.sweeps}
-        if expression.named and not sweeps & set(expression.axes) and expression.tree not in deciding:
-            at = f"estimands.{expression.name}"
-            yield _finding("note", at, 0, f"'{expression.name}' is reported and decides nothing")
+    texts = " ".join(leaf.text for criterion in criteria(bound) for leaf in leaves(criterion))
+    sweeps = {dim for measure in bound.measures for dim in measure.sweeps}
+    idle = [
+        expression.name
+        for expression in bound.expressions
+        if expression.named and not sweeps & set(expression.axes) and expression.tree not in deciding
+        and not re.search(rf"(?<![\w.]){re.escape(expression.name)}(?!\w)", texts)
+    ]  # fmt: skip
+    if idle:
+        yield _finding("note", "estimands", 1, f"reported, and deciding nothing: {', '.join(idle)}")
     yield from _levels(bound, [*every, *chosen, *named])
 
 
@@ -85,11 +95,13 @@ def _finding(severity: str, at: str, line: int, reason: str) -> CheckFinding:
 
 
 def _contrasted(trees: list[Value]) -> set[str]:
-    """Arms that stand in one formula with another arm."""
+    """Arms that stand in one formula with another arm, or with another state of themselves (a sweep's zero)."""
     found: set[str] = set()
     for tree in trees:
-        arms = {arm for node in nodes(tree) if isinstance(node, Ref) for arm in node.select.get("arm", ())}
-        found |= arms if len(arms) > 1 else set()
+        refs_ = [node for node in nodes(tree) if isinstance(node, Ref)]
+        arms = {arm for ref in refs_ for arm in ref.select.get("arm", ())}
+        states = {tuple(sorted(ref.select.items())) for ref in refs_}
+        found |= arms if len(arms) > 1 or len(states) > 1 else set()
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.contracts.bound import Bound, Clause
+from harness.contracts.bound import Bound, BoundMeasure, Clause
+from harness.contracts.records import Column
 from harness.contracts.trees import (
     All,
     Any_,
@@ -65,6 +66,11 @@ def refs(criterion: Criterion) -> Iterator[Ref]:
     for leaf in leaves(criterion):
         for value in values(leaf):
             yield from (node for node in nodes(value) if isinstance(node, Ref))
+
+
+def column_of(measure: BoundMeasure, name: str) -> Column:
+    """Return a column of a measure; of a kind that is not implemented yet, one without a known range."""
+    return next((column for column in measure.columns if column.name == name), Column(name=name))
 
 
 def trees_of(criterion: Criterion) -> Iterator[Value]:

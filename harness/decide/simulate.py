@@ -20,15 +20,16 @@ from harness.core.durable import write_file
 from harness.core.errors import PreregError, Problem, Where
 from harness.core.ident import canonical, seed_for
 from harness.core.registry import did_you_mean
+from harness.decide.shape import axes_of
 from harness.decide.simulation.batch import Batch
 from harness.decide.simulation.components import ANY, Components, require_run_sd
 from harness.decide.simulation.draw import Drawer
 from harness.decide.simulation.judging import Judging, Tally
-from harness.decide.simulation.planting import Planted, Planter, effects, expected, thresholds
+from harness.decide.simulation.planting import Planted, Planter
+from harness.decide.simulation.points import effects, expected, thresholds
 from harness.decide.simulation.ruling import CONTRADICTION
 from harness.decide.simulation.scene import Scene
 from harness.decide.simulation.trials import trials_of
-from harness.decide.shape import axes_of
 
 VERDICTS = ("supported", "not supported", "killed", "inconclusive")
 CHUNK = 250
@@ -55,7 +56,10 @@ class Shares(Record):
 
 
 class Dropped(Record):
-    """How many simulated verdicts change when one thing is left out (a clause then always holds)."""
+    """How many simulated experiments change when one thing is left out (a clause then always holds).
+
+    One changes when the verdict does, or that of any hypothesis, secondary ones included.
+    """
 
     name: str
     text: str
@@ -139,7 +143,7 @@ def simulate(
         curves=drawn,
         dropped=bench.dropped(),
         levels={name: bench.readable(planted) for name, planted in points.items()},
-        notes=(*bench.notes, *notes),
+        notes=(*bench.notes, *notes, *(f"not decided yet, so not simulated: {what}" for what in bound.missing)),
         slow=tuple(bench.judging.slow),
     )
 
@@ -181,7 +185,8 @@ class _Bench:
         self.scene, self.components, self.n, self.seed, self.tell = Scene(bound), components, n, seed, tell
         readings = self.scene.readings
         require_run_sd(components, dict.fromkeys(reading.measure.name for reading in readings.values()))
-        known = {ANY, *(m.name for m in bound.measures), *(f"{m.name}.{c.name}" for m in bound.measures for c in m.columns)}
+        columns = (f"{measure.name}.{column.name}" for measure in bound.measures for column in measure.columns)
+        known = {ANY, *(measure.name for measure in bound.measures), *columns}
         unknown = [name for name in components.run_sd if name not in known]
         if unknown:
             hint = did_you_mean(unknown[0], [measure.name for measure in bound.measures])

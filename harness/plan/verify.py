@@ -44,7 +44,12 @@ class Verified:
 
 
 def verify_file(
-    path: Path, *, data: Path | None = None, certificate: Path | None = None, declare: Callable[[], None] | None = None
+    path: Path,
+    *,
+    data: Path | None = None,
+    certificate: Path | None = None,
+    full: bool = False,
+    declare: Callable[[], None] | None = None,
 ) -> Verified:
     """Verify one prereg against its seal.
 
@@ -52,6 +57,8 @@ def verify_file(
         path: the YAML.
         data: the folder of recorded data.
         certificate: certificates (PEM) of the time-stamping authority, to verify its signature.
+        full: bind the file even when its bytes are the sealed ones, which also finds a seal that was written anew
+            around another meaning.
         declare: declares the kinds; called only when the file has to be bound.
 
     Raises:
@@ -67,7 +74,7 @@ def verify_file(
         return Verified(path, (f"the seal '{target.name}' was deleted; it is in commit {gone}",), ())
     seal = read_seal(target)
     notes: list[str] = []
-    faults = [*seal.faults(), *_contents(path, seal, data, notes, declare)]
+    faults = [*seal.faults(), *_contents(path, seal, data, notes, declare, full)]
     for number, entry in enumerate(seal.entries):
         known = ", ".join(seal.known_before(number))
         if number and known:
@@ -78,12 +85,12 @@ def verify_file(
 
 
 def _contents(
-    path: Path, seal: Seal, data: Path | None, notes: list[str], declare: Callable[[], None] | None
+    path: Path, seal: Seal, data: Path | None, notes: list[str], declare: Callable[[], None] | None, full: bool
 ) -> list[str]:
     """Compare the YAML and its files with the last entry."""
     last, folder = seal.last, path.parent
     equal = hashlib.sha256(path.read_bytes()).hexdigest() == last.source_sha256
-    if equal and last.tool == harness.__version__ and same(last, folder, data):
+    if not full and equal and last.tool == harness.__version__ and same(last, folder, data):
         return []
     from harness.compile.registered import registered
 

@@ -24,7 +24,7 @@ def pooled(counts: IntArray) -> tuple[FloatArray, IntArray]:
     that the sum over n drawn cells is the j-th entry of the second result.
     """
     b, n = counts.shape
-    low, high = int(counts.min(initial=0)), int(counts.max(initial=0))
+    low, high = int(counts.min()), int(counts.max())
     width = high - low + 1
     size = n * (width - 1) + 1
     flat = (counts - low + np.arange(b, dtype=np.int64)[:, None] * width).ravel()

@@ -1,14 +1,9 @@
 """The bootstrap of 140 pooled counts: one power of a Fourier transform against scipy's draws. Prints one table.
 
-    python tests/bench/bench_fft_bootstrap.py
+OMP_NUM_THREADS=1 python tests/bench/bench_fft_bootstrap.py
 """
 
 from __future__ import annotations
-
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import statistics
 import time

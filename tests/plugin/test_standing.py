@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy_preregs
@@ -19,7 +20,7 @@ class Experiment:
     """A folder with one prereg on a table that is collected into ``data/`` when the test says so."""
 
     folder: Path
-    run: object
+    run: Any
 
     @property
     def file(self) -> Path:
@@ -64,6 +65,7 @@ def test_confirmatory_when_sealed_before_the_data(experiment: Experiment) -> Non
     experiment.collect()
     text, decision = experiment.report()
     assert decision["standing"] == "confirmatory"
+    assert text.splitlines()[0] == "# A toy: supported (MODERATE confidence)"
     assert "> **Confirmatory.** Sealed at" in opening(text)
     assert "were not there when it was sealed, as far as a file can show" in opening(text)
     assert decision["basis"]["deviations"] == []
@@ -79,6 +81,7 @@ def test_amended_before_the_data_keeps_its_confidence(experiment: Experiment) ->
     experiment.collect()
     text, decision = experiment.report()
     assert decision["standing"] == "amended"
+    assert text.splitlines()[0] == "# A toy: supported, as amended after registration (MODERATE confidence)"
     assert "> **Amended.** The rules that were applied are not the ones that were sealed first." in opening(text)
     assert "before any measurement: the pilot was noisier than thought." in opening(text)
     assert (
@@ -108,6 +111,7 @@ def test_exploratory_when_changed_off_the_record(experiment: Experiment) -> None
     experiment.change()
     text, decision = experiment.report()
     assert decision["standing"] == "exploratory"
+    assert text.splitlines()[0] == "# A toy: supported, exploratory (LOW confidence)"
     assert "> **Exploratory.** Read this as a lead, not as a test." in opening(text)
     (row,) = decision["basis"]["deviations"]
     assert (row["key"], row["registered"], row["done"]) == ("hypotheses.H1.all.big", "shift >= 0.5", "shift >= 0.4")
@@ -121,6 +125,7 @@ def test_retrospective_when_the_data_were_there(experiment: Experiment) -> None:
     experiment.prereg("seal")
     text, decision = experiment.report()
     assert decision["standing"] == "retrospective"
+    assert text.splitlines()[0] == "# A toy: supported, on data that already existed (LOW confidence)"
     assert "> **Retrospective.** The criteria are applied to numbers that could have been known." in opening(text)
     assert "The recorded data were there when it was sealed" in opening(text)
     assert decision["confidence"]["final"] == "LOW"
@@ -142,6 +147,16 @@ def test_a_seal_that_does_not_hold_is_worth_nothing(experiment: Experiment) -> N
     assert decision["standing"] == "retrospective"
     assert "its time was edited" in opening(text)
     assert decision["confidence"]["final"] == "LOW"
+
+
+def test_workers_and_their_controller_agree(experiment: Experiment) -> None:
+    experiment.prereg("seal")
+    experiment.collect()
+    result = experiment.run.process("-n", "2", f"{NAME}.yaml", "--prereg-data", str(experiment.folder / "data"))
+    assert result.ret == 0, result.stdout.str()
+    result.stdout.fnmatch_lines(
+        ["supported: SUPPORTED (confirmatory), confidence MODERATE", "*confirmatory: Sealed at *before its first*"]
+    )
 
 
 def test_sealing_and_amending_recompute_nothing(experiment: Experiment) -> None:

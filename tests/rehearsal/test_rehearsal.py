@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT, Run
 
 pytestmark = pytest.mark.timeout(1500)
@@ -52,9 +53,7 @@ def test_equal_inputs_give_equal_bytes_plain_and_distributed(
     assert outs[0] == outs[2]
 
 
-def test_a_cached_rehearsal_imports_no_torch(
-    shared_store: Path, own_prereg: Path, tmp_path: Path, run: Run
-) -> None:
+def test_a_cached_rehearsal_imports_no_torch(shared_store: Path, own_prereg: Path, tmp_path: Path, run: Run) -> None:
     arguments = (own_prereg, "--rehearse", "--store", shared_store, "--prereg-out", tmp_path / "out", "--no-figures")
     first = run(*arguments, cwd=own_prereg.parent)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -79,15 +78,16 @@ def test_the_wheel_rehearses_without_the_checkout(
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     # The interpreter below the virtual environment: what is installed in editable mode there does not show.
+    below = str(Path(sys.base_prefix) / "bin" / "python3")
     libraries = next(path for path in map(Path, sys.path) if path.name == "site-packages" and (path / "torch").is_dir())
     done = run(
         own_prereg, "--rehearse", "--store", shared_store, "--prereg-out", tmp_path / "out",
-        cwd=own_prereg.parent, env={"PYTHONPATH": f"{site}:{libraries}"}, python=str(Path(sys.base_prefix) / "bin" / "python3"),
+        cwd=own_prereg.parent, env={"PYTHONPATH": f"{site}:{libraries}"}, python=below,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "pirate_marker-rehearsal" / "figures" / "hero.png").stat().st_size > 0
     where = subprocess.run(
-        [str(Path(sys.base_prefix) / "bin" / "python3"), "-c", "import harness; print(harness.__file__)"],
+        [below, "-c", "import harness; print(harness.__file__)"],
         env={"PYTHONPATH": f"{site}:{libraries}"}, capture_output=True, text=True, check=True, cwd=tmp_path,
     ).stdout  # fmt: skip
     assert where.startswith(str(site))

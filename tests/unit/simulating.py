@@ -57,10 +57,8 @@ def two_arms(
 ) -> Bound:
     """Return a bound prereg on a recorded table with two arms, whose one deciding column is ``m.x``."""
     declare_kinds()
-    names = {dim: [f"{dim[0]}{i}" for i in range(size)] for dim, size in (("persona", personas), ("question", questions))}
-    rows = [
-        f"{arm},{p},{q},{1},0.5" for arm in "AB" for p in names["persona"] for q in names["question"]
-    ]
+    names = {"persona": [f"p{i}" for i in range(personas)], "question": [f"q{i}" for i in range(questions)]}
+    rows = [f"{arm},{p},{q},1,0.5" for arm in "AB" for p in names["persona"] for q in names["question"]]
     value = "x"
     if kind == "counts":
         kind, value = "{successes: k, trials: n}", "k,n"

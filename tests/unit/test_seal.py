@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -336,6 +338,13 @@ def test_a_forged_commit_does_not_hold_the_registration(repo: Repository) -> Non
     assert "which this repository does not have" in faults(repo.verify())
 
 
+def test_a_meaning_put_around_the_same_text_is_found_by_binding(repo: Repository) -> None:
+    repo.sealed()
+    repo.forge(lambda seal: seal["entries"][0]["meaning"].update(title="Another toy"))
+    assert repo.verify().holds  # the bytes are those that were sealed; a run, which binds them, sees it as well
+    assert "title: Another toy -> A toy" in faults(repo.verify(full=True))
+
+
 def test_without_git_history_a_forged_time_is_its_authors_word(repo: Repository) -> None:
     """What this tool cannot find: a seal that is new, forged whole, and named no commit. It says that it cannot."""
     repo.sealed()
@@ -346,6 +355,17 @@ def test_without_git_history_a_forged_time_is_its_authors_word(repo: Repository)
 
 
 # --- the command line ---
+
+
+def test_verify_starts_without_anything_heavy(repo: Repository) -> None:
+    """What takes long to import is not imported: verify is a process of its own in every pipeline."""
+    repo.sealed()
+    heavy = {"numpy", "scipy", "pandas", "torch", "pydantic", "lark", "yaml", "harness.compile.bind"}
+    code = (
+        f"import sys; from harness.cli import main; main(['verify', 'toy.yaml']); print({heavy!r} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=repo.folder, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_exit_codes_and_json(repo: Repository, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:

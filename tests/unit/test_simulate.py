@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
-from simulating import registered, two_arms
+from simulating import PREREGS, registered, two_arms
 
 from harness.core.errors import PreregError
 from harness.decide.compare import fact
 from harness.decide.estimate import estimate, estimate_in
 from harness.decide.simulate import Grid, grid_of, simulate, simulation_path, store_simulation
-from harness.decide.simulation.batch import Batch, places
+from harness.decide.simulation.batch import Batch
+from harness.decide.simulation.comparing import places
 from harness.decide.simulation.components import Components, load_components, parse_run_sd
 from harness.decide.simulation.draw import Drawer
 from harness.decide.simulation.judging import Judging, Tally
-from harness.decide.simulation.planting import Planter, expected, thresholds
+from harness.decide.simulation.planting import Planter
+from harness.decide.simulation.points import expected, thresholds
 from harness.decide.simulation.scene import Scene
 from harness.decide.simulation.tables import one_world, write_one
 from harness.decide.simulation.trials import trials_of
@@ -74,7 +77,8 @@ def check_against_run(batch, index, folder=None):
 
 
 def test_fifty_experiments_decided_at_once_are_decided_as_in_a_run(tmp_path):
-    batch = drawn(registered("issue_310_v2"), 50, Components(run_sd={"leakage": 0.03, "geometry": 0.01, "training": 0.3}))
+    components = Components(run_sd={"leakage": 0.03, "geometry": 0.01, "training": 0.3})
+    batch = drawn(registered("issue_310_v2"), 50, components)
     assert sum(check_against_run(batch, i) for i in range(50)) == 50 * 17
     assert check_against_run(batch, 7, tmp_path) == 17
     assert not batch.slow
@@ -151,7 +155,7 @@ def test_levels_are_means_over_the_population(tmp_path):
 def test_probes_are_correlated_as_stated():
     bound, names = registered("issue_310_v2"), ("geometry.cosine", "leakage.rate")
     for rho in (0.8, -0.8):
-        data = drawn(bound, 250, Components(run_sd={"leakage": 0.1, "geometry": 0.1, "training": 0}, probe_correlation=rho)).data
+        data = drawn(bound, 250, Components(run_sd={"": 0.1}, probe_correlation=rho)).data
         geometry, leakage = (data[name].values[:, 1].reshape(250, -1).mean(axis=1) for name in names)
         assert np.sign(rho) * stats.pearsonr(geometry, leakage)[0] > 0.3
 
@@ -168,7 +172,7 @@ def test_run_sd_has_no_default():
     assert "--run-sd" in str(refused.value)
     with pytest.raises(PreregError, match="SD of training"):
         simulate(registered("issue_310_v2"), Components(run_sd=parse_run_sd(["leakage=5pp", "geometry=0.01"])))
-    with pytest.raises(PreregError, match="'leekage' is no measure. Did you mean"):
+    with pytest.raises(PreregError, match=r"'leekage' is no measure\. Did you mean"):
         simulate(registered("issue_310_v2"), Components(run_sd={"": 0.0, "leekage": 0.1}), experiments=10)
 
 
@@ -195,9 +199,8 @@ def test_points_curves_and_the_stored_file(tmp_path):
     assert list(found.points) == ["null", "threshold", "expect"]
     assert all(sum(shares.values()) == pytest.approx(1) for shares in found.points.values())
     assert found.details["threshold"].effects["leakage_shift"] == pytest.approx(0.15, abs=1e-5)
-    assert found.details["expect"].effects == pytest.approx(
-        {"leakage_shift": 0.3, "geometric_shift": 0.1, "leakage_over_benign": 0.3, "geometric_over_benign": 0.1}, abs=1e-3
-    )
+    truths = {"leakage_shift": 0.3, "leakage_over_benign": 0.3, "geometric_shift": 0.1, "geometric_over_benign": 0.1}
+    assert found.details["expect"].effects == pytest.approx(truths, abs=1e-3)
     supported = [each.verdicts["supported"] for each in found.curves["leakage_shift"]]
     assert supported[0] < supported[1] < supported[2]
     again = simulate(bound, STILL, experiments=250, grids=grids)
@@ -243,7 +246,8 @@ triage:
 
 def test_levels_that_name_nothing_are_refused():
     bound = registered("issue_310_v2")
-    for text, why in (("leakage[C4]", "names nothing"), ("leekage", "no column"), ("leakage[villain]", "names nothing")):
+    wrong = {"leakage[C4]": "names nothing", "leekage": "no column", "leakage[villain]": "names nothing"}
+    for text, why in wrong.items():
         with pytest.raises(PreregError, match=why):
             simulate(bound, Components(run_sd={"": 0}, levels={text: 0.5}), experiments=10)
 
@@ -255,3 +259,49 @@ def test_every_chunk_has_its_own_stream():
     drawer = Drawer(scene.readings, STILL, trials_of(scene.readings)[0], bound.id)
     batches = [drawer.draw(levels, 2, seed, chunk)["leakage.rate"].values for seed in (0, 1) for chunk in (0, 1)]
     assert all((a != b).any() for a, b in itertools.combinations(batches, 2))
+
+
+def test_a_formula_that_is_undefined_where_all_is_equal_stops_no_other(tmp_path):
+    clauses = "more: shift >= 2 points\n      rank: pearson(m[A] by question, m[B] by question) > 0.3"
+    found = simulate(two_arms(tmp_path, clauses=clauses, questions=6), STILL, experiments=50)
+    assert found.details["threshold"].effects["shift"] == pytest.approx(2, abs=1e-5)
+    assert any("could not be planted" in note for note in found.notes)
+
+
+def test_gates_on_both_sides_leave_room(tmp_path):
+    rest = "gates: {up: min(level) >= 40%, down: max(level) <= 60%}"
+    components = Components(
+        run_sd={"": 0.0}, columns={"m.other": dict.fromkeys(("persona", "persona x arm", "cell"), 0.0)}
+    )
+    found = simulate(two_arms(tmp_path, rest=rest), components, experiments=50)
+    assert {value for name, value in found.levels["null"].items() if name.startswith("m.other")} == {0.5}
+
+
+def command(*arguments):
+    from harness.cli import main
+
+    return main(["simulate", *map(str, arguments)])
+
+
+def test_the_command_prints_stores_and_draws(tmp_path, capsys):
+    file, store = PREREGS / "issue_310_v2.yaml", tmp_path / "store"
+    assert command(file, "--store", store, "--no-figures") == 2
+    assert "it has no default" in capsys.readouterr().err
+    asked = (file, "--store", store, "--experiments", 120, "--run-sd", "leakage=2pp", "--run-sd", 0)
+    assert command(*asked, "--effect", "leakage_shift=0..40pp:3", "--out", tmp_path / "figures") == 0
+    out = capsys.readouterr().out
+    assert "P(verdict)" in out
+    assert re.search(r"^supported +\d+\.\d% ± \d\.\d +\d", out, re.MULTILINE)
+    assert "gate.em_took: changed 0 of 360   last_loss[C2] <= 1.5   (decided nothing here)" in out
+    assert "run-to-run SD (stated): leakage 0.02, every measure 0" in out
+    assert "true levels at expect: " in out
+    assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".png"]
+    path = simulation_path(store, registered("issue_310_v2").meaning)
+    first = path.read_bytes()
+    assert str(path) in out
+    assert command(*asked, "--no-figures", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["points"] == json.loads(first)["points"]
+    assert printed["points"].keys() == {"null", "threshold", "expect"}
+    assert command(*asked, "--effect", "leakage=0..1") == 2
+    assert "'leakage' is no estimand with one value" in capsys.readouterr().err

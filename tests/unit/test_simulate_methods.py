@@ -10,7 +10,8 @@ from test_simulate import STILL, drawn
 from harness.core.errors import PreregError
 from harness.decide.simulation.draw import intercept, slope
 from harness.decide.simulation.nulls import Setting, cells_independent, counts, crossed_bootstrap, two_way_p
-from harness.decide.simulation.pilot import fit
+from harness.decide.simulation.pilot import fit, fit_bound
+from harness.decide.simulation.tables import blocks
 from harness.stats import gram, jackknife, student
 
 SETTINGS = {
@@ -59,7 +60,7 @@ def test_a_pilot_finds_the_components_that_made_it():
 
 
 def test_linearised_cosines_answer_as_the_full_ones():
-    """Fifty experiments of noisy hidden states: t over influence values against the jackknife of the whole statistic."""
+    """Fifty experiments of noisy hidden states: t over influence values against the whole's jackknife."""
     rng = np.random.default_rng(8)
     personas, questions, hidden, agreeing, ratios = 8, 20, 48, 0, []
     for _ in range(50):
@@ -95,7 +96,6 @@ def test_linearised_cosines_answer_as_the_full_ones():
             ratios.append(se.item())
         agreeing += ends[0] == ends[1]
     ratio = np.array(ratios[1::2]) / np.array(ratios[::2])
-    print(agreeing, ratio.min(), ratio.max())
     assert agreeing == 50
     assert np.abs(ratio - 1).max() < 0.15
 
@@ -103,9 +103,7 @@ def test_linearised_cosines_answer_as_the_full_ones():
 def test_gram_blocks_hold_the_values_they_were_made_from():
     """Leaving any question out leaves the mean of the others: the t over per-question values is the jackknife's."""
     batch = drawn(registered("issue_310_v2"), 2, STILL)
-    from harness.decide.simulation.tables import blocks
-
-    c = np.moveaxis(batch.data["geometry.cosine"].values, -1, -1)[0]
+    c = batch.data["geometry.cosine"].values[0]
     made = blocks(c)
     weights = (1 - np.eye(20)) / 19
     found = gram.cross_question(made[".dot"], made[".own"], made[".ref"], weights)
@@ -113,8 +111,6 @@ def test_gram_blocks_hold_the_values_they_were_made_from():
 
 
 def test_the_recorded_pilot_is_named_when_it_is_not_there():
-    from harness.decide.simulation.pilot import fit_bound
-
     bound = registered("coupling_predictors")
     with pytest.raises(PreregError, match="no recorded measure"):
         fit_bound(bound, "counts[C1]")

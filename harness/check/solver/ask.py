@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ import z3
 from harness.check.solver.rule import Rule
 from harness.check.solver.shapes import at, axes, places
 from harness.check.solver.words import Part
-from harness.check.walk import criteria, nodes, trees_of
+from harness.check.walk import column_of, criteria, nodes, trees_of
 from harness.contracts.trees import Value
 
 TIMEOUT_MS = 1500
@@ -76,7 +77,7 @@ class Questions:
             if found != z3.sat:
                 found = self.solver.check(*every)
             if found == z3.sat:
-                return self._witness(likely, every) if witness else Answer("sat", likely=likely)
+                return self._witness(likely, every, parts) if witness else Answer("sat", likely=likely)
             if found != z3.unsat:
                 return Answer("unknown")
             core = {flag.get_id() for flag in self._smallest(list(self.solver.unsat_core()))}
@@ -112,12 +113,12 @@ class Questions:
 
     def _range_said(self, name: tuple[str, str, str]) -> str:
         measure, column, end = name
-        found = next(c for c in self.rule.numbers.atoms.measures[measure].columns if c.name == column)
+        found = column_of(self.rule.numbers.atoms.measures[measure], column)
         limit = found.low if end == "low" else found.high
         shown = f"{100 * (limit or 0):g}%" if found.unit == "proportion" else f"{limit or 0:g}"
         return f"{measure}.{column} is at {'least' if end == 'low' else 'most'} {shown}"
 
-    def _witness(self, likely: bool, every: list[Any]) -> Answer:
+    def _witness(self, likely: bool, every: list[Any], parts: Sequence[Part]) -> Answer:
         held = [self._likely] if likely else []
         model = self.solver.model()
         for edge in EDGES:
@@ -132,7 +133,9 @@ class Questions:
         levels = []
         for atom, variable in atoms.made.items():
             levels.append(Level(atom.measure, atom.column, atom.groups, _number(model, variable)))
-        numbers = tuple((name, _number(model, value)) for name, value in self._shown or ())
+        texts = " ".join(part.text for part in parts)
+        shown = [pair for pair in self._shown or () if re.search(rf"(?<![\w.]){re.escape(pair[0].partition('[')[0])}(?!\w)", texts)]
+        numbers = tuple((name, _number(model, value)) for name, value in shown)
         return Answer("sat", likely=likely, levels=tuple(levels), numbers=numbers)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import z3
 
-from harness.check.walk import nodes
+from harness.check.walk import column_of, nodes
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.records import Column
 from harness.contracts.trees import Call, Ref, Value
@@ -47,15 +47,15 @@ class Atoms:
         self.ranges: dict[tuple[str, str, str], list[Any]] = {}
         """Constraints by measure, column and end (``low`` or ``high``) of the column's range."""
         self.made: dict[Atom, Any] = {}
-        self._cuts: dict[tuple[str, str], set[frozenset[str]]] = {}
+        self._cuts: dict[tuple[str, str], dict[frozenset[str], None]] = {}
         for tree in trees:
             self._cut(tree)
-        self._classes: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
+        self._classes: dict[tuple[str, str], tuple[list[tuple[str, ...]], dict[str, int]]] = {}
 
     def mean(self, ref: Ref) -> Any:
         """Return the value of a reference without kept dims: the mean over its levels, equally weighted."""
         measure = self.measures[ref.measure]
-        column = next(each for each in measure.columns if each.name == ref.column)
+        column = column_of(measure, ref.column)
         dims = [dim for dim in measure.dims if ref.select.get(dim)]
         parts = [self._parts(measure, column, dim, ref.select[dim]) for dim in dims]
         total = prod(len(ref.select[dim]) for dim in dims)
@@ -71,28 +71,30 @@ class Atoms:
     ) -> tuple[tuple[str, ...], ...]:
         if column.form == "gram" and dim == column.pair:
             return (chosen,)  # A cosine over other questions is another number: it follows from no mean.
-        classes = self._grouped(measure, dim)
-        return tuple(dict.fromkeys(classes[level] for level in chosen))
+        groups, which = self._grouped(measure, dim)
+        return tuple(groups[index] for index in dict.fromkeys(which[level] for level in chosen))
 
-    def _grouped(self, measure: BoundMeasure, dim: str) -> dict[str, tuple[str, ...]]:
+    def _grouped(self, measure: BoundMeasure, dim: str) -> tuple[list[tuple[str, ...]], dict[str, int]]:
+        """Levels that no formula tells apart, and the place of each level's group among them."""
         if (measure.name, dim) not in self._classes:
-            cuts = sorted(self._cuts.get((measure.name, dim), ()), key=sorted)
+            cuts = self._cuts.get((measure.name, dim), {})
             by_sign: dict[tuple[bool, ...], list[str]] = {}
-            known = dict.fromkeys([*measure.levels.get(dim, ()), *(level for cut in cuts for level in sorted(cut))])
+            known = dict.fromkeys([*measure.levels.get(dim, ()), *(level for cut in cuts for level in sorted(cut - {*measure.levels.get(dim, ())}))])
             for level in known:
                 by_sign.setdefault(tuple(level in cut for cut in cuts), []).append(level)
-            groups = {level: tuple(group) for group in by_sign.values() for level in group}
-            self._classes[measure.name, dim] = groups
+            groups = [tuple(group) for group in by_sign.values()]
+            which = {level: index for index, group in enumerate(groups) for level in group}
+            self._classes[measure.name, dim] = (groups, which)
         return self._classes[measure.name, dim]
 
     def _cut(self, tree: Value) -> None:
         singled = {node.over[0] for node in nodes(tree) if isinstance(node, Call) and node.fn == "leave_one_out"}
         for ref in (node for node in nodes(tree) if isinstance(node, Ref)):
             for dim, levels in ref.select.items():
-                cuts = self._cuts.setdefault((ref.measure, dim), set())
-                cuts.add(frozenset(levels))
+                cuts = self._cuts.setdefault((ref.measure, dim), {})
+                cuts[frozenset(levels)] = None
                 if dim in ref.keep or dim in singled:
-                    cuts.update(frozenset([level]) for level in levels)
+                    cuts.update((frozenset([level]), None) for level in levels)
 
     def _variable(
         self, measure: BoundMeasure, column: Column, groups: tuple[tuple[str, tuple[str, ...]], ...]

@@ -22,6 +22,8 @@ from harness.contracts.trees import Call, Neg, Num, Op, PValue, Ref, Value
 
 BOUNDED = {"pearson": (-1, 1), "spearman": (-1, 1), "tau": (-1, 1), "entropy": (0, None)}
 PROVEN = ("t", "two_way_t")
+CENTRED = ("correlation_t",)
+"""Fisher's interval holds its estimate too, and widens with its level; its p comes from another approximation."""
 
 
 @dataclass
@@ -105,6 +107,7 @@ class Numbers:
 
     def against(self, tree: Value, number: Fraction) -> None:
         """Tie a quotient to a constant that it is compared with: a/b > c is a > c*b where b > 0."""
+        self.value(tree)
         known = self._quotients.get(key(tree))
         if known is not None:
             quotient, top, bottom = known
@@ -179,10 +182,10 @@ class Numbers:
         else:
             low, high = self._fresh(), self._fresh()
             self.links.append(low <= high)
-            self._proven(spread.method, z3.And(low <= spread.value, spread.value <= high))
+            self._proven(spread.method, z3.And(low <= spread.value, spread.value <= high), CENTRED)
         for other, (inner, outer) in spread.ends.items():
             wider = z3.And(low < inner, high > outer) if level > other else z3.And(low > inner, high < outer)
-            self._proven(spread.method, wider)
+            self._proven(spread.method, wider, CENTRED)
         return low, high
 
     def _p(self, p: PValue) -> Any:
@@ -195,7 +198,7 @@ class Numbers:
         if p.null is not None:
             self.likely.append(z3.Implies(free < _q(Fraction(1, 2)), above))
         elif not two_sided:
-            self._proven(method_of(tree, self.atoms.measures), (free < _q(Fraction(1, 2))) == above, ("correlation_t",))
+            self._proven(method_of(tree, self.atoms.measures), (free < _q(Fraction(1, 2))) == above, CENTRED)
         return free
 
     def _proven(self, method: Method, fact: Any, also: tuple[str, ...] = ()) -> None:

@@ -26,7 +26,8 @@ def said(criterion: Criterion) -> str:
         case Compare() | Ci():
             return criterion.text
         case Not():
-            return f"not ({said(criterion.of)})"
+            inner = said(criterion.of)
+            return f"not {inner}" if inner.startswith("(") and inner.endswith(")") else f"not ({inner})"
         case All():
             return " and ".join(said(part) for part in criterion.of)
         case Any_():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.check.walk import nodes
 from harness.contracts.records import Estimate
-from harness.contracts.trees import Call, Ci, Compare, Op, PValue, Ref, Rel, Value
+from harness.contracts.trees import Call, Ci, Compare, Op, PValue, Ref, Value
 from harness.decide.compare import fact
 from harness.decide.draws import NoInferenceError
 from harness.decide.estimate import estimate_in
@@ -28,6 +28,17 @@ from harness.decide.policy import CUT
 from harness.decide.shape import axes_of, map_refs, refs
 from harness.decide.sides import constant
 from harness.decide.simulation.cells import Pooled, pooled_counts
+from harness.decide.simulation.comparing import (
+    TIE,
+    Facts,
+    code_of,
+    compared,
+    flat,
+    in_front,
+    places,
+    sides_of,
+    two_sided,
+)
 from harness.decide.simulation.scene import Scene, limit_of
 from harness.decide.simulation.tables import EXPERIMENT, Data, batch_world, one_world
 from harness.decide.tables import World
@@ -35,18 +46,6 @@ from harness.measure.run import locate
 from harness.stats.arrays import FloatArray
 
 CLOSED = ("t", "two_way_t", "correlation_t")
-TIE = 1e-9
-"""Exact fractions of counts that are this close are equal: their steps are many times wider."""
-Truths = NDArray[np.int8]
-"""1 true, 0 unknown, -1 false."""
-
-
-@dataclass
-class Facts:
-    """Truths ``[b, places]`` of one comparison, and its places on the kept dims."""
-
-    axes: dict[str, tuple[str, ...]]
-    truths: Truths
 
 
 @dataclass
@@ -82,17 +81,18 @@ class Batch:
         if any(self.draws(tree) for tree in trees if constant(tree) is None):
             return self._one_by_one(leaf, adjusted or {})
         facts = self._interval(leaf) if isinstance(leaf, Ci) else self._comparison(leaf, adjusted)
-        for tree in _sides(leaf):
+        for tree in sides_of(leaf):
             facts.truths[self._spoilt(tree)] = 0
         return facts
 
     def _comparison(self, leaf: Compare, adjusted: Mapping[str, FloatArray] | None) -> Facts:
         left, right = self.value(leaf.left), self.value(leaf.right)
-        if adjusted and (key := self.scene.keys.get(id(leaf.left))) in adjusted:
+        key = self.scene.keys.get(id(leaf.left), "")
+        if adjusted and key in adjusted:
             left = Labelled((), {}, adjusted[key])
         axes, levels, (a, b) = align([left, right])
         tie = TIE if self._exact(leaf.left) and self._exact(leaf.right) else 0.0
-        return Facts({axis: levels[axis] for axis in axes}, _flat(_truths(a, leaf.rel, b, tie), self.size))
+        return Facts({axis: levels[axis] for axis in axes}, flat(compared(a, leaf.rel, b, tie), self.size))
 
     def value(self, tree: Value) -> Labelled:
         """Return a formula's values with experiments in front: ``[b, *axes]`` (b = 1 for a constant)."""
@@ -105,11 +105,11 @@ class Batch:
             if isinstance(tree, PValue) and cells is not None:
                 null = constant(tree.threshold)
                 assert null is not None
-                p = cells.p_value(tree.rel, float(null), _two_sided(tree))
+                p = cells.p_value(tree.rel, float(null), two_sided(tree))
                 self._tables[key] = Labelled((), {}, p)
             else:
                 evaluator = Evaluator(self.world, key)
-                self._tables[key] = _in_front(evaluator.value(self._kept(tree)))
+                self._tables[key] = in_front(evaluator.value(self._kept(tree)))
         return self._tables[key]
 
     def draws(self, tree: Value) -> bool:
@@ -121,7 +121,7 @@ class Batch:
         """Whether the interval (or p-value) of a formula is computed for the whole batch at once."""
         of = tree
         if isinstance(tree, PValue):
-            of = tree.of.args[0] if isinstance(tree.of, Call) and _two_sided(tree) else tree.of
+            of = tree.of.args[0] if isinstance(tree.of, Call) and two_sided(tree) else tree.of
             if constant(tree.threshold) is None:
                 of = Op(op="-", left=of, right=tree.threshold)
         try:
@@ -146,7 +146,7 @@ class Batch:
             of, known = tree, True
             thresholds: tuple[float, ...] = ()
             if isinstance(tree, PValue):
-                of = tree.of.args[0] if isinstance(tree.of, Call) and _two_sided(tree) else tree.of
+                of = tree.of.args[0] if isinstance(tree.of, Call) and two_sided(tree) else tree.of
                 known = constant(tree.threshold) is not None and tree.null is None
                 expression = self.scene.expressions.get(self.scene.keys.get(id(tree), ""))
                 thresholds = tuple(float(Fraction(t)) for t in expression.thresholds) if expression else ()
@@ -168,11 +168,11 @@ class Batch:
             out = np.maximum(bounds[0] - bottom, top - bounds[1])
             truths = np.where(out <= 0, 1, -1)
         else:
-            truths = _truths(bottom if leaf.rel in (">", ">=") else top, leaf.rel, bounds[0], 0.0)
+            truths = compared(bottom if leaf.rel in (">", ">=") else top, leaf.rel, bounds[0], 0.0)
         known = np.isfinite(value) & np.isfinite(bottom) & np.isfinite(top)
         for bound in bounds:
             known = known & np.isfinite(bound)
-        return Facts({axis: levels[axis] for axis in axes}, _flat(np.where(known, truths, 0), self.size))
+        return Facts({axis: levels[axis] for axis in axes}, flat(np.where(known, truths, 0), self.size))
 
     def _ends(self, leaf: Ci) -> tuple[Labelled, Labelled]:
         """Return both ends of an interval, drawn with the seeds of a run where it is drawn."""
@@ -191,7 +191,7 @@ class Batch:
         else:
             low, high = infer(tree, self.world, evaluator.value, name).interval(float(Fraction(leaf.level)))
         shaped = [Labelled(inner.axes, inner.levels, each.reshape(inner.data.shape)) for each in (low, high)]
-        return _in_front(shaped[0]), _in_front(shaped[1])
+        return in_front(shaped[0]), in_front(shaped[1])
 
     def _kept(self, tree: Value) -> Value:
         """Return the tree with experiments kept and every selection spelt out."""
@@ -219,8 +219,8 @@ class Batch:
             assert drawn.trials is not None
             for arm in ref.select.get("arm", ("",)):
                 chosen = {d: (arm,) if d == "arm" and arm else reading.selected(ref, d) for d in reading.dims}
-                at = np.ix_(*(locate(chosen[d], reading.levels[d]) for d in reading.dims))
-                shares = drawn.values[(slice(None), *at)] / drawn.trials[at]
+                spots = [locate(chosen[d], reading.levels[d]) for d in reading.dims]
+                shares = drawn.values[np.ix_(np.arange(self.size), *spots)] / drawn.trials[np.ix_(*spots)]
                 spoilt |= shares.reshape(self.size, -1).mean(axis=1) > float(limit) + TIE
         return spoilt
 
@@ -246,7 +246,7 @@ class Batch:
         return {key: self._estimates[key, index] for key in keys}
 
     def _one_by_one(self, leaf: Compare | Ci, adjusted: Mapping[str, FloatArray]) -> Facts:
-        trees = [tree for tree in _sides(leaf) if constant(tree) is None]
+        trees = [tree for tree in sides_of(leaf) if constant(tree) is None]
         keys = [self.scene.keys[id(tree)] for tree in trees]
         self.slow[leaf.text] = None
         rows, axes = [], {}
@@ -254,47 +254,5 @@ class Batch:
             found = self.estimates(index, keys)
             own = {key: float(values[index]) for key, values in adjusted.items()}
             axes = {a: tuple(dict.fromkeys(c.at[a] for c in found[k].cells)) for k in keys for a in found[k].axes}
-            rows.append([_code(fact(leaf, found, place, "", own).truth) for place in places(axes)])
+            rows.append([code_of(fact(leaf, found, place, "", own).truth) for place in places(axes)])
         return Facts(axes, np.array(rows, dtype=np.int8))
-
-
-def places(axes: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Return every combination of levels, the last dim running fastest."""
-    spots: list[dict[str, str]] = [{}]
-    for axis, levels in axes.items():
-        spots = [{**spot, axis: level} for spot in spots for level in levels]
-    return spots
-
-
-def _sides(leaf: Compare | Ci) -> list[Value]:
-    if isinstance(leaf, Compare):
-        return [leaf.left, leaf.right]
-    return [tree for tree in (leaf.of, leaf.bound, leaf.low, leaf.high) if tree is not None]
-
-
-def _code(truth: str) -> int:
-    return {"true": 1, "unknown": 0, "false": -1}[truth]
-
-
-def _truths(left: FloatArray, rel: Rel, right: FloatArray, tie: float) -> NDArray[np.int64]:
-    """Compare; not finite is unknown, and exact values within ``tie`` are equal."""
-    with np.errstate(invalid="ignore"):
-        equal = np.abs(left - right) < tie
-        holds = {">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}[rel]
-    holds = np.where(equal, rel in (">=", "<="), holds)
-    return np.where(np.isfinite(left) & np.isfinite(right), np.where(holds, 1, -1), 0)
-
-
-def _flat(truths: NDArray[np.int64], size: int) -> Truths:
-    full = np.broadcast_to(truths, (size, *truths.shape[1:]))
-    return full.reshape(size, -1).astype(np.int8)
-
-
-def _in_front(table: Labelled) -> Labelled:
-    axes = tuple(axis for axis in table.axes if axis != EXPERIMENT)
-    moved = table.moved((EXPERIMENT, *axes))
-    return Labelled(axes, {axis: table.levels[axis] for axis in axes}, moved.data[0])
-
-
-def _two_sided(test: PValue) -> bool:
-    return isinstance(test.of, Call) and test.of.fn == "abs"

@@ -33,8 +33,8 @@ ANY = ""
 class Components(Record):
     """What varies.
 
-    ``run_sd`` is by measure, ``measure.column``, or ``""`` for all, on the own scale. ``rates`` and ``numbers`` are SDs by
-    term for columns of that form; ``columns`` overrides them for a measure or ``measure.column``. A term is
+    ``run_sd`` is by measure, ``measure.column``, or ``""`` for all, on the own scale. ``rates`` and ``numbers`` are
+    SDs by term for columns of that form; ``columns`` overrides them for a measure or ``measure.column``. A term is
     ``persona``, ``question``, any other drawn dim, ``DIM x arm``, or ``cell``. ``probe_correlation`` correlates the
     same term between measures, ``level_correlation`` between the levels of other dims (layers, say). ``levels`` are
     true values by ``MEASURE.COLUMN[ARM, SET]``; the rest is assumed or follows from the planted effects.

@@ -63,7 +63,8 @@ def terms(reading: Reading, components: Components) -> list[Term]:
     found = []
     drawn, shape = reading.drawn, reading.shape
     free = np.ones(shape)
-    masks = {dim: _axis(reading, dim, [not reading.fixed(dim, level) for level in reading.levels[dim]]) for dim in drawn}
+    moving = {dim: [not reading.fixed(dim, level) for level in reading.levels[dim]] for dim in drawn}
+    masks = {dim: _axis(reading, dim, each) for dim, each in moving.items()}
     for dim in drawn:
         sd = components.sd(reading.measure, reading.column, dim)
         found.append(Term(dim, (dim,), sd * masks[dim] * free))
@@ -97,7 +98,11 @@ class Drawer:
     """
 
     def __init__(
-        self, readings: Mapping[str, Reading], components: Components, trials: Mapping[str, NDArray[np.int64]], scope: str
+        self,
+        readings: Mapping[str, Reading],
+        components: Components,
+        trials: Mapping[str, NDArray[np.int64]],
+        scope: str,
     ) -> None:
         self.readings, self.components, self.trials, self.scope = readings, components, trials, scope
         self._terms = {name: terms(reading, components) for name, reading in readings.items()}
@@ -127,7 +132,7 @@ class Drawer:
             clip = reading.column.form == "number" and (low is not None or high is not None)
             return Drawn(np.clip(eta, low, high) if clip else np.ascontiguousarray(eta))
         trials = self.trials[name]
-        return Drawn(rng.binomial(trials, special.expit(eta)).astype(np.int64), trials)  # type: ignore[arg-type]
+        return Drawn(rng.binomial(trials, special.expit(eta)).astype(np.int64), trials)
 
     def _effect(
         self,
@@ -148,7 +153,8 @@ class Drawer:
         if rho:
             common = self._common(reading, term, size, stream, shared)
             effect = np.sqrt(abs(rho)) * common + np.sqrt(1 - abs(rho)) * effect
-        return effect
+        result: FloatArray = effect
+        return result
 
     def _normal(self, reading: Reading, dims: tuple[str, ...], size: int, rng: np.random.Generator) -> FloatArray:
         shape = [len(reading.levels[dim]) if dim in dims else 1 for dim in reading.dims]
@@ -157,7 +163,7 @@ class Drawer:
     def _common(
         self, reading: Reading, term: Term, size: int, stream: tuple[int, int], shared: dict[str, FloatArray]
     ) -> FloatArray:
-        """Return the part that all measures share, picked at this column's levels, signed for a negative correlation."""
+        """Return the part that measures share at this column's levels, signed for a negative correlation."""
         # A sweep is one measure's own: what its runs share with other measures is the same along it.
         dims = tuple(sorted(dim for dim in term.dims if dim not in reading.measure.sweeps))
         every = {

@@ -21,7 +21,8 @@ def write_figures(simulation: Simulation, out: Path) -> list[Path]:
 
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    curves = {effect: list(curve) for effect, curve in simulation.curves.items()} or {"": [*simulation.details.values()]}
+    curves = {effect: list(curve) for effect, curve in simulation.curves.items()}
+    curves = curves or {"": list(simulation.details.values())}
     for effect, curve in curves.items():
         figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
         at = [each.effects.get(effect, float(i)) if effect else float(i) for i, each in enumerate(curve)]

@@ -15,8 +15,9 @@ from harness.contracts.records import Truth
 from harness.contracts.trees import Ci, Compare, PValue
 from harness.core.errors import PreregError
 from harness.decide.correct import benjamini_hochberg, holm
-from harness.decide.simulation.batch import Batch, places
-from harness.decide.simulation.ruling import Ruling, rule, variants, verdict
+from harness.decide.simulation.batch import Batch
+from harness.decide.simulation.comparing import places
+from harness.decide.simulation.ruling import Ruling, rule, variants, verdicts
 from harness.decide.simulation.scene import Scene
 from harness.decide.verdict import decide
 from harness.stats.arrays import FloatArray
@@ -94,13 +95,12 @@ class Judging:
 
             found = rule(self.scene.bound, axes, truth)
             self._rulings[key] = found
-            other = [name for name, _, bound in self.variants if verdict(bound, axes, truth) != found.verdict]
+            whole = (found.verdict, *found.verdicts.values())
+            other = [name for name, _, bound in self.variants if verdicts(bound, axes, truth) != whole]
             self._changed[key] = tuple(other)
         return self._rulings[key]
 
-    def _facts(
-        self, batch: Batch
-    ) -> tuple[dict[int, dict[str, tuple[str, ...]]], NDArray[np.int8], dict[int, int]]:
+    def _facts(self, batch: Batch) -> tuple[dict[int, dict[str, tuple[str, ...]]], NDArray[np.int8], dict[int, int]]:
         """Return the kept dims of each comparison, all truths ``[b, facts]``, and where each comparison starts."""
         axes, parts, columns, start = {}, [], {}, 0
         corrected = self._corrected(batch)

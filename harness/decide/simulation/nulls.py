@@ -85,10 +85,12 @@ def crossed_bootstrap(k: IntArray, trials: int, draws: int, seed: int) -> FloatA
     parts = [both @ d.reshape(-1, n)[:, start : start + 250] for start in range(0, n, 250)]
     zero = np.zeros
     tails = [np.minimum(bootstrap.tail(x, zero(x.shape[1])), bootstrap.tail(-x, zero(x.shape[1]))) for x in parts]
-    return np.minimum(1.0, 2 * np.concatenate(tails))
+    result: FloatArray = np.minimum(1.0, 2 * np.concatenate(tails))
+    return result
 
 
 def _two_sided(found: tuple[FloatArray, IntArray]) -> FloatArray:
     zero = np.zeros(len(found[0]))
     tails = [fft_bootstrap.tail(*found, zero, sign) for sign in (1, -1)]
-    return np.minimum(1.0, 2 * np.minimum(*tails))
+    result: FloatArray = np.minimum(1.0, 2 * np.minimum(*tails))
+    return result

@@ -60,7 +60,7 @@ class Fit(Record):
 
 @dataclass(frozen=True)
 class _Model:
-    """Counts ``[o]`` of trials ``[o]``, arms and random effects as indices ``[o]``, and each effect's number of levels."""
+    """Counts ``[o]`` of trials ``[o]``, the design of arms and effects, and each effect's number of levels."""
 
     hits: FloatArray
     trials: FloatArray
@@ -204,9 +204,7 @@ def _spread(mode: _Mode, at: FloatArray, step: float = 0.05) -> FloatArray:
     basis = np.eye(size) * step
     for i in range(size):
         for j in range(i + 1):
-            values = [
-                mode.cost(at + a * basis[i] + b * basis[j]) for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
-            ]
+            values = [mode.cost(at + a * basis[i] + b * basis[j]) for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
             curvature[i, j] = curvature[j, i] = (values[0] - values[1] - values[2] + values[3]) / (4 * step**2)
     variance = np.diag(np.linalg.pinv(curvature))
     result: FloatArray = np.sqrt(np.where(variance > 0, variance, np.inf))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.check.walk import leaves
 from harness.contracts.display import is_difference
-from harness.contracts.trees import Call, Ci, Compare, PValue, Ref, Value
+from harness.contracts.trees import Compare, PValue, Ref, Value
 from harness.core.errors import PreregError, Problem, Where
 from harness.decide.evaluate import Evaluator
 from harness.decide.policy import CUT
@@ -71,32 +71,33 @@ class Planter:
         for text, value in self.components.levels.items():
             knobs = self._stated(text)
             x[knobs], stated[knobs] = value, True
-        for tree, rel, limit in self._gates():
-            value = self.values([tree], x)[0]
-            margin = 0.02 + 0.1 * abs(limit)
-            if is_difference(tree) or (value - limit if rel in (">", ">=") else limit - value) >= margin:
+        above: dict[int, float] = {}
+        below: dict[int, float] = {}
+        tight: set[int] = set()
+        for _, tree, rel, limit in self._gates():
+            if is_difference(tree):
                 continue
+            up = rel in (">", ">=")
+            value = self.values([tree], x)[0]
             for knob in self._read(tree):
-                if not stated[knob]:
-                    x[knob] = self._clear_of(self.scene.readings[self.owners[knob][0]], rel, limit)
+                sides, nearer = (above, max) if up else (below, min)
+                sides[knob] = nearer(sides.get(knob, limit), limit)
+                if not (value - limit if up else limit - value) >= 0.02 + 0.1 * abs(limit):
+                    tight.add(knob)
+        for knob in (knob for knob in tight if not stated[knob]):
+            x[knob] = self._clear_of(self.scene.readings[self.owners[knob][0]], above.get(knob), below.get(knob))
         return x
 
     def plant(self, targets: Mapping[str, tuple[Value, float]]) -> Planted:
         """Return levels at which every target (by name: formula and value) has its value."""
         x, notes = self.baseline.copy(), list(self.notes)
         wanted = dict(targets)
-        for number, (tree, rel, limit) in enumerate(self._gates()):
+        for gate, tree, rel, limit in self._gates():
             if is_difference(tree) and all(tree != each for each, _ in targets.values()):
                 away = 0.05 + 0.5 * abs(limit)
-                wanted[f"gate {number}"] = (tree, limit + (away if rel in (">", ">=") else -away))
+                wanted[f"gate {gate}"] = (tree, limit + (away if rel in (">", ">=") else -away))
         trees, goal = [tree for tree, _ in wanted.values()], np.array([value for _, value in wanted.values()])
-        for _ in range(25):
-            if not trees:
-                break
-            miss = goal - self.values(trees, x)
-            if not np.isfinite(miss).all() or np.abs(miss).max() < CLOSE / 10:
-                break
-            x = self._inside(x + self.weights * (np.linalg.pinv(self._jacobian(trees, x) * self.weights) @ miss))
+        x = self._solved(trees, goal, x)
         reached = self.values(trees, x) if trees else np.zeros(0)
         for (name, (_, value)), found in zip(wanted.items(), reached, strict=True):
             if not abs(found - value) < CLOSE:
@@ -110,7 +111,7 @@ class Planter:
         return {name: x[index] for name, index in self.index.items()}
 
     def values(self, trees: list[Value], x: FloatArray) -> FloatArray:
-        """Return the formulas' values where every cell is at its true level: ``[t]`` or, for ``[k, knobs]``, ``[k, t]``."""
+        """Return formulas' values with every cell at its true level: ``[t]``, or ``[k, t]`` for ``[k, knobs]``."""
         rows = np.atleast_2d(x)
         data = {name: Drawn(rows[:, index]) for name, index in self.index.items()}
         plain = {
@@ -131,7 +132,8 @@ class Planter:
 
     def level_table(self, x: FloatArray) -> dict[str, float]:
         """Return every knob's level by a readable name."""
-        return {f"{name}[{', '.join(filter(None, labels))}]": float(v) for (name, labels), v in zip(self.owners, x)}
+        names = [f"{name}[{', '.join(filter(None, labels))}]" for name, labels in self.owners]
+        return {name.removesuffix("[]"): float(value) for name, value in zip(names, x, strict=True)}
 
     # --- knobs ---
 
@@ -147,7 +149,8 @@ class Planter:
             groups.append(labels)
         index = np.zeros(reading.shape, dtype=np.int64)
         for combination in itertools.product(*groups):
-            at = np.ix_(*([reading.levels[d].index(x) for x in ls] for d, (_, ls) in zip(reading.dims, combination)))
+            own_levels = zip(reading.dims, (levels for _, levels in combination), strict=True)
+            at = np.ix_(*([reading.levels[dim].index(x) for x in levels] for dim, levels in own_levels))
             index[at] = len(self.owners)
             self.owners.append((name, tuple(label for label, _ in combination)))
         return index
@@ -205,6 +208,18 @@ class Planter:
 
     # --- solving ---
 
+    def _solved(self, trees: list[Value], goal: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the nearest levels with these values; formulas that are undefined where all is equal are left out."""
+        if trees:
+            known = np.isfinite(self.values(trees, x))
+            trees, goal = [tree for tree, each in zip(trees, known, strict=True) if each], goal[known]
+        for _ in range(25 if trees else 0):
+            miss = goal - self.values(trees, x)
+            if not np.isfinite(miss).all() or np.abs(miss).max() < CLOSE / 10:
+                break
+            x = self._inside(x + self.weights * (np.linalg.pinv(self._jacobian(trees, x) * self.weights) @ miss))
+        return x
+
     def _jacobian(self, trees: list[Value], x: FloatArray) -> FloatArray:
         moved = x + STEP * np.concatenate([np.eye(len(x)), -np.eye(len(x))])
         values = self.values(trees, moved)
@@ -227,64 +242,27 @@ class Planter:
         own = [(self.scene.readings[f"{r.measure}.{r.column}"], r) for r in refs(tree)]
         return all(set(reading.selected(r, d)) <= set(reading.levels[d]) for reading, r in own for d in reading.dims)
 
-    def _gates(self) -> Iterator[tuple[Value, str, float]]:
+    def _gates(self) -> Iterator[tuple[str, Value, str, float]]:
+        """Yield what gates compare with a constant: the gate's name, formula, relation, constant."""
         for gate in self.scene.bound.gates:
             for leaf in leaves(gate.criterion):
                 limit = constant(leaf.right) if isinstance(leaf, Compare) else None
-                if isinstance(leaf, Compare) and limit is not None and not axes_of(leaf.left):
-                    if not any(isinstance(node, PValue) for node in walk(leaf.left)) and refs(leaf.left):
-                        yield leaf.left, leaf.rel, float(limit)
+                if not isinstance(leaf, Compare) or limit is None or axes_of(leaf.left) or not refs(leaf.left):
+                    continue
+                if not any(isinstance(node, PValue) for node in walk(leaf.left)):
+                    yield gate.name, leaf.left, leaf.rel, float(limit)
 
-    def _clear_of(self, reading: Reading, rel: str, limit: float) -> float:
-        """Return a level well on the right side of a gate's limit: most of the way to the bound of a rate."""
+    def _clear_of(self, reading: Reading, above: float | None, below: float | None) -> float:
+        """Return a level well inside what gates allow: between two limits, or most of the way to a rate's bound."""
         column = reading.column
-        end = column.high if rel in (">", ">=") else column.low
+        if above is not None and below is not None:
+            return (above + below) / 2
+        up = above is not None
+        limit = above if above is not None else below
+        assert limit is not None
+        end = column.high if up else column.low
         if column.form == "ratio" and end is not None:
             return limit + 0.8 * (end - limit)
         away = 0.1 if column.form == "gram" else 0.5 * abs(limit) or 0.5
-        wanted = limit + (away if rel in (">", ">=") else -away)
-        return wanted if end is None else (min if rel in (">", ">=") else max)(wanted, end)
-
-
-def thresholds(scene: Scene) -> dict[str, tuple[Value, float]]:
-    """Return each primary effect at its registered threshold: what a clause compares it with, by name."""
-    found: dict[str, tuple[int, Value, float]] = {}
-    for hypothesis in scene.bound.hypotheses:
-        for clause in hypothesis.clauses if hypothesis.role == "primary" else ():
-            for leaf in leaves(clause.criterion):
-                for rank, tree, limit in _limits(leaf):
-                    name = next((n for n, e in scene.named.items() if e.tree == tree), leaf.text)
-                    if refs(tree) and not axes_of(tree) and (name not in found or rank < found[name][0]):
-                        found[name] = (rank, tree, float(limit))
-    return {name: (tree, limit) for name, (_, tree, limit) in found.items()}
-
-
-def _limits(leaf: Compare | Ci) -> Iterator[tuple[int, Value, Fraction]]:
-    if isinstance(leaf, Ci):
-        bound = constant(leaf.bound) if leaf.bound is not None else None
-        if bound is not None:
-            yield 1, leaf.of, bound
-        return
-    limit = constant(leaf.right)
-    if isinstance(leaf.left, PValue):
-        null = constant(leaf.left.threshold)
-        of = leaf.left.of
-        if null is not None:
-            yield 2, of.args[0] if isinstance(of, Call) and of.fn == "abs" else of, null
-    elif limit is not None:
-        yield 0, leaf.left, limit
-
-
-def effects(scene: Scene) -> dict[str, Value]:
-    """Return the differences that hypotheses and kills judge: all 0 at the null."""
-    clauses = [c for h in scene.bound.hypotheses for c in h.clauses] + list(scene.bound.kills)
-    judged = [tree for c in clauses for leaf in leaves(c.criterion) for _, tree, _ in _limits(leaf)]
-    found = {name: e.tree for name, e in scene.named.items() if any(e.tree == tree for tree in judged)}
-    found |= {n: scene.named[n].tree for h in scene.bound.hypotheses for n in h.expect_values if n in scene.named}
-    return {name: tree for name, tree in found.items() if is_difference(tree) and not axes_of(tree)}
-
-
-def expected(scene: Scene) -> dict[str, tuple[Value, float]]:
-    """Return each registered expectation."""
-    pairs = [pair for h in scene.bound.hypotheses for pair in h.expect_values.items()]
-    return {n: (scene.named[n].tree, float(Fraction(v))) for n, v in pairs if n in scene.named and v}
+        wanted = limit + (away if up else -away)
+        return wanted if end is None else (min if up else max)(wanted, end)

@@ -86,26 +86,33 @@ def rule(bound: Bound, places: Places, truth: TruthOf) -> Ruling:
     court = TruthCourt(bound, places, truth)
     truths: dict[str, Truth] = {f"gate.{gate.name}": court.gate(gate.name).truth for gate in bound.gates}
     truths |= {f"kill.{kill.name}": court.kill(kill.name).truth for kill in bound.kills}
-    verdicts = {}
+    own: dict[str, str] = {}
     for hypothesis in bound.hypotheses:
-        truths |= {f"{hypothesis.name}.{c.name}": court.clause(hypothesis.name, c.name).truth for c in hypothesis.clauses}
+        for clause in hypothesis.clauses:
+            truths[f"{hypothesis.name}.{clause.name}"] = court.clause(hypothesis.name, clause.name).truth
         truths[hypothesis.name] = court.hypothesis(hypothesis.name).truth
-        try:
-            verdicts[hypothesis.name] = court.verdict(hypothesis.name)[0]
-        except PreregError:
-            verdicts[hypothesis.name] = CONTRADICTION
+        own[hypothesis.name] = _verdict(court, hypothesis.name)
     try:
         found = triage(court)
         row, verdict = -1 if found is None else found.row, court.outcome[0]
     except PreregError:
-        return Ruling(CONTRADICTION, -1, truths, verdicts)
-    return Ruling(verdict, row, truths, verdicts)
+        return Ruling(CONTRADICTION, -1, truths, own)
+    return Ruling(verdict, row, truths, own)
 
 
-def verdict(bound: Bound, places: Places, truth: TruthOf) -> str:
-    """Return the verdict of one pattern of truths."""
+def verdicts(bound: Bound, places: Places, truth: TruthOf) -> tuple[str, ...]:
+    """Return the verdict of one pattern of truths, and that of each hypothesis."""
+    court = TruthCourt(bound, places, truth)
     try:
-        return TruthCourt(bound, places, truth).outcome[0]
+        whole = court.outcome[0]
+    except PreregError:
+        whole = CONTRADICTION  # type: ignore[assignment]
+    return whole, *(_verdict(court, hypothesis.name) for hypothesis in bound.hypotheses)
+
+
+def _verdict(court: Court, hypothesis: str) -> str:
+    try:
+        return court.verdict(hypothesis)[0]
     except PreregError:
         return CONTRADICTION
 
@@ -131,7 +138,8 @@ def variants(bound: Bound) -> Iterator[tuple[str, str, Bound]]:
                 others = tuple(each for each in parts if each is not part)
                 left = clause.model_copy(update={"criterion": others[0] if len(others) == 1 else All(of=others)})
                 text = part.text if isinstance(part, Compare | Ci) else f"part {number + 1} of {clause.text}"
-                yield f"{hypothesis.name}.{clause.name}.{number + 1}", text, _with(bound, index, (*before, left, *after))
+                name = f"{hypothesis.name}.{clause.name}.{number + 1}"
+                yield name, text, _with(bound, index, (*before, left, *after))
 
 
 def _with(bound: Bound, index: int, clauses: tuple[Clause, ...]) -> Bound:

@@ -20,7 +20,7 @@ def lines(simulation: Simulation) -> Iterator[str]:
     yield ""
     yield from _table("P(verdict)", names, [_with_errors(each) for each in shares])
     yield ""
-    holds = [{name: f"{_percent(found['true'])}{_open(found)}" for name, found in each.truths.items()} for each in shares]
+    holds = [{name: _percent(found["true"]) + _open(found) for name, found in each.truths.items()} for each in shares]
     yield from _table("holds (unknown)", names, holds)
     if any(each.triage for each in shares):
         yield ""

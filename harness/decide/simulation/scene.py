@@ -102,7 +102,8 @@ class Scene:
             PreregError: the rule reads measures of kinds that do not exist yet.
         """
         trees: list[Value] = [tree for leaf in self.leaves for tree in values(leaf)]
-        trees += [self.named[name].tree for h in self.bound.hypotheses for name in h.expect_values if name in self.named]
+        wanted = [name for hypothesis in self.bound.hypotheses for name in hypothesis.expect_values]
+        trees += [self.named[name].tree for name in wanted if name in self.named]
         found: dict[str, dict[str, Ref]] = {}
         measures = {measure.name: measure for measure in self.bound.measures}
         for ref in (ref for tree in trees for ref in refs(tree)):
@@ -120,7 +121,8 @@ class Scene:
             column = next((each for each in measure.columns if each.name == name.partition(".")[2]), None)
             if column is None or column.form == "text":
                 where = Where(self.bound.file, measure.line, key=f"measures.{measure.name}")
-                problems.append(Problem(where, f"nothing can be simulated for {name}: kind '{measure.kind}' is not there"))
+                found_kind = f"nothing can be simulated for {name}: kind '{measure.kind}' is not there"
+                problems.append(Problem(where, found_kind))
                 continue
             readings[name] = _reading(measure, column, tuple(own.values()), together[measure.name], whole)
         if problems:
@@ -128,9 +130,7 @@ class Scene:
         return readings
 
 
-def _reading(
-    measure: BoundMeasure, column: Column, own: tuple[Ref, ...], together: list[Ref], whole: bool
-) -> Reading:
+def _reading(measure: BoundMeasure, column: Column, own: tuple[Ref, ...], together: list[Ref], whole: bool) -> Reading:
     """Levels are those that any column of the measure is read at, so that its columns share their shape."""
     dims = tuple(dim for dim in measure.dims if dim != f"{column.pair}_b" or column.form != "gram")
     levels = {}
