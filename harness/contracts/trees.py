@@ -125,7 +125,7 @@ class All(Record):
     of: tuple[Criterion, ...]
 
 
-class Any_(Record):
+class Any_(Record):  # noqa: N801 (the plain word is typing's)
     """Kleene disjunction."""
 
     node: Literal["or"] = "or"

@@ -75,7 +75,7 @@ def _table(measure: BoundMeasure, inner: list[str], arm: str, setting: Mapping[K
     for column in measure.columns:
         levels = np.array([_level(measure, column, arm, persona, setting) for persona in personas])
         same = np.array([row[dims.index(pairs[0])] == row[-1] for row in rows]) if pairs else np.array([])
-        data.update(_values(measure, column, levels, same, rng))
+        data.update(row_values(measure, column, levels, same, rng))
     return Table(tuple(dims), measure.columns, data)
 
 
@@ -90,7 +90,7 @@ def _level(measure: BoundMeasure, column: Column, arm: str, persona: str, settin
     return min(fitting)[1] if fitting else (column.low or 0.0)
 
 
-def _values(
+def row_values(
     measure: BoundMeasure,
     column: Column,
     levels: np.ndarray[Any, Any],

@@ -99,7 +99,8 @@ def test_changed_code_has_a_new_version() -> None:
     locked = json.loads(LOCK.read_text(encoding="utf-8"))
     stale = [name for name, entry in now.items() if locked.get(name) != entry]
     unbumped = [n for n in stale if n in locked and locked[n]["version"] == now[n]["version"]]
-    assert not unbumped, f"the code of {', '.join(unbumped)} changed and the version did not: stale artifacts would be served"
+    names = ", ".join(unbumped)
+    assert not unbumped, f"the code of {names} changed and the version did not: stale artifacts would be served"
     assert not stale, f"{', '.join(stale)}: new version or kind; regenerate the lock with PREREG_REGEN=1"
     assert set(locked) == set(now)
 

@@ -100,7 +100,7 @@ class Stored:
 
 def test_a_stored_artifact_needs_none_of_its_inputs(text: str, tmp_path: Path) -> None:
     plan = plan_of(text, tmp_path)
-    assert len(plan.missing(Stored())) == len([job for job in plan.jobs.values()]) - _reported_only(plan)
+    assert len(plan.missing(Stored())) == len(plan.jobs) - _reported_only(plan)
     assert plan.missing(Stored(*plan.goals)) == ()
     (leakage_c1,) = plan.measurements["leakage-C1"]
     needed = {job.label for job in plan.missing(Stored(), [leakage_c1])}

@@ -17,8 +17,10 @@ from harness.check.walk import column_of, criteria, nodes, trees_of
 from harness.contracts.trees import Value
 
 TIMEOUT_MS = 1500
-EDGES = (Fraction(1, 2), Fraction(1, 10))
+EDGES = (Fraction(2), Fraction(1), Fraction(1, 2), Fraction(1, 10))
 """How far a witness keeps from every threshold, as shares of it: the widest that is possible."""
+TIGHT = z3.Q(1, 100)
+"""Half the width of intervals in a witness, where it can be had: what a table with little noise gives."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Questions:
         self._shown: list[tuple[str, Any]] | None = None
 
     def ask(self, parts: Sequence[Part], *, witness: bool = False) -> Answer:
-        """Ask whether all parts can hold at once."""
+        """Ask whether all parts can hold at once; a ``witness`` keeps its distance from thresholds where it can."""
         if witness and self._shown is None:
             self._shown = [(name, self.rule.numbers.value(tree)) for name, tree in _named(self.rule)]
         self._load()
@@ -119,14 +121,20 @@ class Questions:
         return f"{measure}.{column} is at {'least' if end == 'low' else 'most'} {shown}"
 
     def _witness(self, likely: bool, every: list[Any], parts: Sequence[Part]) -> Answer:
-        held = [self._likely] if likely else []
+        held = [*every, *([self._likely] if likely else [])]
         model = self.solver.model()
+        precise = self._bool("precise")
+        for spread in self.rule.numbers.spreads():
+            for low, high in spread.ends.values():
+                near = z3.And(low >= spread.value - TIGHT, high <= spread.value + TIGHT)
+                self.solver.add(z3.Implies(z3.And(precise, spread.known), near))
         for edge in EDGES:
-            flag = z3.Bool(f"away#{edge}")
+            flag = self._bool(f"away#{edge}")
             for distance, scale in self.rule.truths.margins:
                 gap = z3.Q((edge * scale).numerator, (edge * scale).denominator)
                 self.solver.add(z3.Implies(flag, z3.Or(distance >= gap, distance <= -gap)))
-            if self.solver.check(flag, *held, *every) == z3.sat:
+        for also in ([flag, *more] for more in ([precise], []) for flag in (self._bool(f"away#{e}") for e in EDGES)):
+            if self.solver.check(*also, *held) == z3.sat:
                 model = self.solver.model()
                 break
         atoms = self.rule.numbers.atoms

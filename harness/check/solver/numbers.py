@@ -86,6 +86,10 @@ class Numbers:
             self._spreads[name] = Spread(method, self.value(tree), known, {})
         return self._spreads[name]
 
+    def spreads(self) -> list[Spread]:
+        """Return every formula whose interval was asked for."""
+        return list(self._spreads.values())
+
     def interval(self, tree: Value, level: Fraction) -> tuple[Any, Any]:
         """Return the ends of the interval at a level."""
         spread = self.spread(tree)

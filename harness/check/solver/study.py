@@ -64,6 +64,27 @@ class Study:
             yield from self._rows()
         yield from self._inert()
 
+    def targets(self) -> Iterator[tuple[str, str, Answer]]:
+        """Yield what ``decide`` is to be asked for, with an experiment that should bring it about.
+
+        Each is a kind (``verdict``, ``hypothesis``, ``triage``), a name and the solver's answer. The names are a
+        verdict, ``HYPOTHESIS/VERDICT`` and the number of a triage row.
+        """
+        for word, fact in self.rule.outcome().items():
+            yield "verdict", word, self.questions.ask([Part(fact, "", 0)], witness=True)
+        for owner in self.bound.hypotheses:
+            verdict = self.rule.verdict(owner)
+            for word in ("supported", "not supported"):
+                part = Part(verdict[word], "", owner.line)
+                yield "hypothesis", f"{owner.name}/{word}", self.questions.ask([part], witness=True)
+        rows = [self.rule.free(row.criterion) for row in self.bound.triage if row.criterion is not None]
+        for index, row in enumerate(self.bound.triage):
+            if row.criterion is not None:
+                parts = [Part(self.rule.free(row.criterion).true, row.text, row.line)]
+            else:
+                parts = [Part(truth.false, "", row.line) for truth in rows]
+            yield "triage", str(index), self.questions.ask(parts, witness=True)
+
     # --- parts ---
 
     def _parts(self) -> Iterator[Result]:

@@ -1,0 +1,173 @@
+"""Confirm what the solver found: expand its experiment to tables, estimate, decide, and see that it comes out so.
+
+The solver proves what is impossible. What it calls possible is so in its own picture of an experiment; only after
+the witness has been judged by the code that judges real data is it called reachable.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.check.walk import criteria, trees_of
+from harness.contracts.bound import Bound, BoundMeasure
+from harness.contracts.kinds import Table
+from harness.contracts.records import Decision, Estimate
+from harness.contracts.trees import expression_id
+from harness.core.errors import JobError, PreregError
+from harness.core.ident import seed_for
+from harness.decide.estimate import estimate
+from harness.decide.verdict import decide
+from harness.decide.witness import row_values
+from harness.measure.table import write_table
+
+if TYPE_CHECKING:
+    from harness.check.solver.ask import Level
+
+TRIES = 3
+"""Tables per witness: the same levels with other noise."""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """One outcome and what is known about it.
+
+    state:
+        ``reachable``: ``decide`` returned it on a table; ``not refuted``: the solver finds it possible, and no table
+        that was tried brings it about; ``impossible``: proven; ``unknown``: the solver ran out of time.
+    """
+
+    kind: str
+    name: str
+    state: Literal["reachable", "not refuted", "impossible", "unknown"]
+    levels: tuple[Level, ...] = ()
+    why: str = ""
+
+    def __str__(self) -> str:
+        shown = ", ".join(_said(level) for level in self.levels[:6]) if self.state == "reachable" else self.why
+        return f"{self.kind} {self.name}: {self.state}" + (f" ({shown})" if shown else "")
+
+
+def confirm(bound: Bound) -> Iterator[Confirmed]:
+    """Yield every verdict, hypothesis and triage row with its state: see :class:`Confirmed`.
+
+    Deterministic: all noise derives from the prereg's id.
+    """
+    from harness.check.solver.study import Study
+
+    for kind, name, answer in Study(bound).targets():
+        if answer.found != "sat":
+            yield Confirmed(kind, name, "impossible" if answer.found == "unsat" else "unknown")
+            continue
+        why = ""
+        for attempt in range(TRIES):
+            try:
+                decision = judged(bound, answer.levels, attempt)
+            except (PreregError, JobError) as error:
+                why = str(error).splitlines()[0]
+                continue
+            if reached(decision, kind, name):
+                yield Confirmed(kind, name, "reachable", answer.levels)
+                break
+            why = f"the table gave {decision.verdict}: {decision.why}"
+        else:
+            yield Confirmed(kind, name, "not refuted", answer.levels, why)
+
+
+def reached(decision: Decision, kind: str, name: str) -> bool:
+    """Say whether a decision is the outcome that was asked for."""
+    if kind == "verdict":
+        return decision.verdict == name
+    if kind == "triage":
+        return decision.triage is not None and decision.triage.row == int(name)
+    hypothesis, _, word = name.partition("/")
+    return any(each.name == hypothesis and each.verdict == word for each in decision.hypotheses)
+
+
+def judged(bound: Bound, levels: Sequence[Level], attempt: int = 0) -> Decision:
+    """Decide on tables with these levels planted.
+
+    Raises:
+        PreregError: the rule contradicts itself there.
+        JobError: the tables do not fit a formula.
+    """
+    wanted = {expression_id(tree) for criterion in criteria(bound) for tree in trees_of(criterion)}
+    measures = {measure.name: measure for measure in bound.measures}
+    found: dict[str, Estimate] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        tables = {
+            measure.name: _write(bound, measure, levels, Path(folder), attempt)
+            for measure in bound.measures
+            if measure.columns
+        }
+        for expression in bound.expressions:
+            key = expression_id(expression.tree)
+            if key in wanted and key not in found:
+                found[key] = estimate(expression, measures, _read(expression.tree, tables))
+    return decide(bound, found)
+
+
+def _read(tree: Any, tables: Mapping[str, list[tuple[dict[str, str], Path]]]) -> dict[str, Any]:
+    """The tables that a formula reads, without the arms that it does not."""
+    from harness.decide.shape import refs
+
+    found: dict[str, Any] = {}
+    for name in {ref.measure for ref in refs(tree)}:
+        arms = {arm for ref in refs(tree) if ref.measure == name for arm in ref.select.get("arm", ())}
+        found[name] = [(at, path) for at, path in tables[name] if at.get("arm", "") in arms or "arm" not in at]
+    return found
+
+
+def _write(
+    bound: Bound, measure: BoundMeasure, levels: Sequence[Level], folder: Path, attempt: int
+) -> list[tuple[dict[str, str], Path]]:
+    outer = [dim for dim in measure.dims if dim in ("arm", "seed") or dim in measure.sweeps]
+    inner = [dim for dim in measure.dims if dim not in outer]
+    own = [level for level in levels if level.measure == measure.name]
+    written = []
+    for index, names in enumerate(itertools.product(*(measure.levels[dim] for dim in outer))):
+        at = dict(zip(outer, names, strict=True))
+        rng = np.random.default_rng(seed_for(bound.id, f"confirm/{measure.name}/{index}", attempt))
+        path = folder / f"{measure.name}-{index}"
+        write_table(_table(measure, inner, at, own, rng), path)
+        written.append((at, path))
+    return written
+
+
+def _table(
+    measure: BoundMeasure, inner: list[str], at: Mapping[str, str], own: Sequence[Level], rng: np.random.Generator
+) -> Table:
+    pairs = [column.pair for column in measure.columns if column.form == "gram"][:1]
+    dims = [*inner, *(f"{pair}_b" for pair in pairs)]
+    rows = list(itertools.product(*(measure.levels[dim.removesuffix("_b")] for dim in dims)))
+    data: dict[str, Any] = {dim: [row[index] for row in rows] for index, dim in enumerate(dims)}
+    same = np.array([row[dims.index(pairs[0])] == row[-1] for row in rows]) if pairs else np.array([])
+    for column in measure.columns:
+        planted = np.full(len(rows), column.low or 0.0)
+        for level in own:
+            if level.column == column.name:
+                planted[_covered(level, at, data, len(rows))] = level.value
+        data.update(row_values(measure, column, planted, same, rng))
+    return Table(tuple(dims), measure.columns, data)
+
+
+def _covered(level: Level, at: Mapping[str, str], data: Mapping[str, Sequence[str]], size: int) -> np.ndarray[Any, Any]:
+    """Which rows a planted level is about."""
+    covered = np.ones(size, dtype=bool)
+    for dim, names in level.at:
+        if dim in at:
+            covered &= at[dim] in names
+        elif dim in data:
+            covered &= np.isin(np.array(data[dim]), names)
+    return covered
+
+
+def _said(level: Level) -> str:
+    arms = [names[0] for dim, names in level.at if dim == "arm" and len(names) == 1]
+    return f"{level.measure}.{level.column}{f'[{arms[0]}]' if arms else ''} = {level.value:.3g}"
