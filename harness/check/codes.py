@@ -35,14 +35,23 @@ SAYS = {
         "of work, and the run would stop with an error. A note where it takes an interval without its own estimate.",
     ),
     "CONTROL": ("warning", "A control is missing: manipulation check, range gate, null of a probe, judge anchors."),
-    "HEADROOM": ("error", "A threshold asks for more than half of what the baseline leaves, or nobody knows the baseline."),
+    "HEADROOM": (
+        "error",
+        "A threshold asks for more than half of what the baseline leaves, or nobody knows the baseline.",
+    ),
     "INERT": ("warning", "A part of a claim holds whenever the rest of it does: it decides nothing."),
     "KILL-POINT": ("error", "A kill compares a point estimate, which noise alone can bring about."),
-    "LEAK": ("error", "Rows that decide were trained on, stand there twice, or were used to choose what they decide on."),
+    "LEAK": (
+        "error",
+        "Rows that decide were trained on, stand there twice, or were used to choose what they decide on.",
+    ),
     "MULTIPLE": ("error or warning", "Several tests or claims are each made at the full level without a correction."),
     "OVERLAP": ("error", "Two triage rows can both hold, so the outcome would have two meanings."),
     "PIN": ("warning", "A revision, digest, prompt or convention is open. 'prereg seal' refuses PENDING."),
-    "POWER": ("error, warning or note", "The rule is rarely right: thresholds at the truth, low power, false positives."),
+    "POWER": (
+        "error, warning or note",
+        "The rule is rarely right: thresholds at the truth, low power, false positives.",
+    ),
     "RESOLUTION": ("error or warning", "A threshold is finer than the smallest p, the steps of a rate, or its noise."),
     "SEED": ("warning", "Every arm is trained once."),
     "UNDECIDED": ("note", "The solver found neither a witness nor a proof in time. Nothing was refuted."),
@@ -68,5 +77,7 @@ def explain(code: str) -> str:
     text = inspect.getdoc(importlib.import_module(f"harness.check.{RULES[code]}")) or ""
     _, _, why = text.partition("\n\n")
     head = f"{code} ({severity}): {sentence}"
-    accept = f"To accept it: allow: [{{finding: {code}, at: KEY, because: …}}]; it is sealed, printed and costs confidence."
+    accept = (
+        f"To accept it: allow: [{{finding: {code}, at: KEY, because: …}}]; it is sealed, printed and costs confidence."
+    )
     return "\n\n".join(part for part in (head, why.strip(), accept if code != "ALLOW" else "") if part)

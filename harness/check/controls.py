@@ -27,8 +27,8 @@ def _manipulation(bound: Bound, measures: dict[str, BoundMeasure]) -> Iterator[C
     if trained and not any(_shows_effect(gate, measures) for gate in bound.gates):
         yield _finding(
             "gates", bound.gates[0].line if bound.gates else 1,
-            "no manipulation check and no positive control: no gate asks that training did what it was meant to do, so a "
-            "failed training reads as 'no effect'",
+            "no manipulation check and no positive control: no gate asks that training did what it was meant to do, so "
+            "a failed training reads as 'no effect'",
             "a gate on what was trained, such as 'min(source_rate) >= 50%'",
         )  # fmt: skip
 
@@ -90,8 +90,8 @@ def _anchors(bound: Bound, measures: dict[str, BoundMeasure]) -> Iterator[CheckF
         if users and not anchored:
             yield _finding(
                 f"judges.{judge}", measures[users[0]].line,
-                f"{judge} scores '{users[0]}', and no gate holds it to answers whose score is known: a judge that gives "
-                "everything the same score would pass",
+                f"{judge} scores '{users[0]}', and no gate holds it to answers whose score is known: a judge that "
+                "gives everything the same score would pass",
                 "a measure of kind judged_texts on anchors, with gates for its floor and ceiling",
             )  # fmt: skip
 

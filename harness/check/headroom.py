@@ -119,9 +119,9 @@ def _bounded(bound: Bound, claim: Claim) -> Fraction | None:
         for leaf in leaves(gate.criterion):
             limit = leaf.right if isinstance(leaf, Compare) else leaf.bound
             of, rel = (leaf.left if isinstance(leaf, Compare) else leaf.of), leaf.rel
-            if isinstance(limit, Num) and rel in (("<", "<=") if claim.up else (">", ">=")):
-                if _covers(of, claim):
-                    found.append(Fraction(limit.value))
+            towards = rel in (("<", "<=") if claim.up else (">", ">="))
+            if isinstance(limit, Num) and towards and _covers(of, claim):
+                found.append(Fraction(limit.value))
     return (min(found) if claim.up else max(found)) if found else None
 
 

@@ -36,7 +36,9 @@ def trained_rows_decide(bound: Bound) -> Iterator[CheckFinding]:
             for ref in refs(clause.criterion):
                 chosen = ref.select.get(name, ())
                 trained = _trained(bound, measures[ref.measure], ref, name)
-                if name == "persona" and any(set(chosen) <= levels for field, levels in trained.items() if field in TAUGHT):
+                if name == "persona" and any(
+                    set(chosen) <= levels for field, levels in trained.items() if field in TAUGHT
+                ):
                     continue  # How well it learnt what it was taught is asked of the taught persona itself.
                 if both := _seen(chosen, set().union(*trained.values()), texts):
                     shared.setdefault(_place(dim, chosen), both)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from harness.check.recorded import alike
 from harness.check.walk import nodes
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.records import Inference
@@ -108,5 +109,9 @@ def _shuffled(p: PValue, measures: Mapping[str, BoundMeasure]) -> Fraction:
     strata = max((len(ref.select.get(p.within, ())) for ref in found), default=1) if p.within else 1
     inference = next((measures[ref.measure].inference for ref in found if measures[ref.measure].inference), None)
     if math.lgamma(n + 1) * strata <= math.log(ENUMERATED):
-        return Fraction(1, math.factorial(n) ** strata)
+        # Orders that equal values make alike reach the statistic together: 3 against 3 has 20 orders and not 720.
+        together = (
+            max((alike(measures[ref.measure], ref) for ref in found if ref.keep), default=1) if strata == 1 else 1
+        )
+        return Fraction(together, math.factorial(n) ** strata)
     return Fraction(1, (inference.draws if inference else 10_000) + 1)

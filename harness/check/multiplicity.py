@@ -66,4 +66,4 @@ def _tests(owner: Hypothesis) -> list[Clause]:
 
 
 def _finding(severity: str, at: str, line: int, reason: str, fix: str) -> CheckFinding:
-    return CheckFinding(code="MULTIPLE", severity=severity, at=at, line=line, reason=reason, fix=fix)  # type: ignore[arg-type]
+    return CheckFinding(code="MULTIPLE", severity=severity, at=at, line=line, reason=reason, fix=fix)

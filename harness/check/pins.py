@@ -23,8 +23,8 @@ def unpinned(bound: Bound) -> Iterator[CheckFinding]:
 def _sources(bound: Bound) -> Iterator[CheckFinding]:
     for model in bound.models:
         if model.hf and model.revision in PENDING:
-            yield _finding(f"models.{model.name}", model.line,
-                           f"the revision of {model.hf} is not pinned, and with it tokenizer and chat template", _HASH)  # fmt: skip
+            open_ = f"the revision of {model.hf} is not pinned, and with it tokenizer and chat template"
+            yield _finding(f"models.{model.name}", model.line, open_, _HASH)
     for data in bound.data:
         if data.hf and data.revision in PENDING:
             yield _finding(f"data.{data.name}", data.line, f"the revision of {data.hf} is not pinned", _HASH)
@@ -57,17 +57,17 @@ def _prompts(bound: Bound) -> Iterator[CheckFinding]:
 
 def _conventions(bound: Bound) -> Iterator[CheckFinding]:
     for measure in bound.measures:
-        if "layer" in measure.params and measure.family == "missing" and not _says(measure.params, "token"):
-            if "direction" not in measure.params:
-                yield _finding(f"measures.{measure.name}", measure.line,
-                               f"'{measure.name}' reads layers, and not at which token", "token: last_content, …")  # fmt: skip
+        reads = "layer" in measure.params and measure.family == "missing" and "direction" not in measure.params
+        if reads and not _says(measure.params, "token"):
+            said = f"'{measure.name}' reads layers, and not at which token"
+            yield _finding(f"measures.{measure.name}", measure.line, said, "token: last_content, …")
     seen = set()
     for use in (use for arm in bound.arms for use in arm.stages):
         lora = use.params.get("lora")
         if isinstance(lora, dict) and "rslora" not in lora and use.recipe not in seen:
             seen.add(use.recipe)
-            yield _finding(f"recipes.{use.recipe}.lora", use.line, "rslora is not stated: the adapter's scale is either "
-                           "alpha/r or alpha/sqrt(r)", "rslora: yes, or no")  # fmt: skip
+            said = "rslora is not stated: the adapter's scale is either alpha/r or alpha/sqrt(r)"
+            yield _finding(f"recipes.{use.recipe}.lora", use.line, said, "rslora: yes, or no")
 
 
 def _says(params: dict[str, Any], name: str) -> bool:

@@ -74,10 +74,11 @@ def _at_truth(owner: Hypothesis, clause: Clause, text: str, expected: str) -> Ch
         "error",
         clause.line,
         f"hypotheses.{owner.name}.{clause.name}",
-        f"'{text}' lies at or beyond what is expected ({expected}): it fails half the time, or more, when the claim is true",
+        f"'{text}' lies at or beyond what is expected ({expected}): it fails half the time or more when the claim is "
+        "true",
         "a threshold between no effect and the expected one",
     )
 
 
 def _finding(severity: str, line: int, at: str, reason: str, fix: str) -> CheckFinding:
-    return CheckFinding(code="POWER", severity=severity, at=at, line=line, reason=reason, fix=fix)  # type: ignore[arg-type]
+    return CheckFinding(code="POWER", severity=severity, at=at, line=line, reason=reason, fix=fix)

@@ -99,7 +99,10 @@ def _both(result: Result, units: dict[str, str]) -> Iterator[CheckFinding]:
         code, said = "OVERLAP", f"{result.what} can both hold: {found}"
         fix = "make them exclude each other (… and not …)"
     else:
-        code, said = "CONTRADICTION", f"{result.what} can hold while {result.other}, which it kills, is supported: {found}"
+        code, said = (
+            "CONTRADICTION",
+            f"{result.what} can hold while {result.other}, which it kills, is supported: {found}",
+        )
         fix = "let the kill bound the effect below what the hypothesis asks for"
     if result.answer.likely:
         yield _made(result, code, "error", said, fix)
@@ -122,6 +125,4 @@ def _numbers(answer: Answer, units: dict[str, str]) -> str:
 
 
 def _made(result: Result, code: str, severity: str, reason: str, fix: str) -> CheckFinding:
-    return CheckFinding(
-        code=code, severity=severity, at=result.at, line=result.line, reason=reason, fix=fix
-    )  # type: ignore[arg-type]
+    return CheckFinding(code=code, severity=severity, at=result.at, line=result.line, reason=reason, fix=fix)

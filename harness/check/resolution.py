@@ -35,16 +35,15 @@ def resolution(bound: Bound) -> Iterator[CheckFinding]:
     for owner in bound.hypotheses:
         for clause in owner.clauses:
             at = f"hypotheses.{owner.name}.{clause.name}"
-            yield from _made(at, clause, [*_clause(clause, measures, _tests(owner, clause)), *_noise(owner, clause, measures)])
+            found = [*_clause(clause, measures, _tests(owner, clause)), *_noise(owner, clause, measures)]
+            yield from _made(at, clause, found)
     for kill in bound.kills:
         yield from _made(f"kill.{kill.name}", kill, list(_clause(kill, measures, 1)))
 
 
 def _made(at: str, clause: Clause, found: list[Found]) -> Iterator[CheckFinding]:
     for severity, reason, fix in dict.fromkeys(found):
-        yield CheckFinding(
-            code="RESOLUTION", severity=severity, at=at, line=clause.line, reason=reason, fix=fix  # type: ignore[arg-type]
-        )
+        yield CheckFinding(code="RESOLUTION", severity=severity, at=at, line=clause.line, reason=reason, fix=fix)
 
 
 def _clause(clause: Clause, measures: Mapping[str, BoundMeasure], tests: int) -> Iterator[Found]:
@@ -83,14 +82,13 @@ def _p(p: PValue, alpha: Fraction, leaf: Compare, measures: Mapping[str, BoundMe
         )
         return
     draws = 1 / smallest_p(p, measures, _kept(p.of)) if smallest else None
-    if draws is not None and (p.null is not None or method.name == "bootstrap") and _drawn(p, method, draws):
-        if draws * alpha < TAIL_DRAWS:
-            yield (
-                "warning",
-                f"'{leaf.text}': of {int(draws) - 1} draws, {float(draws * alpha):g} are expected beyond the threshold, "
-                "so another random seed can turn the verdict",
-                f"inference: {{draws: {int(TAIL_DRAWS / alpha)}}}",
-            )
+    if draws is not None and _drawn(p, method, draws) and draws * alpha < TAIL_DRAWS:
+        yield (
+            "warning",
+            f"'{leaf.text}': of {int(draws) - 1} draws, {float(draws * alpha):g} are expected beyond the threshold, so "
+            "another random seed can turn the verdict",
+            f"inference: {{draws: {int(TAIL_DRAWS / alpha)}}}",
+        )
     if p.null is None:
         yield from _few(method, leaf.text)
 
@@ -107,8 +105,8 @@ def _few(method: Method, text: str) -> Iterator[Found]:
         if n < fewest:
             yield (
                 "warning",
-                f"'{text}' generalises over {n} {dim}s, and {method.name.replace('_', ' ')} needs {fewest} or more to keep "
-                "its error rate",
+                f"'{text}' generalises over {n} {dim}s, and {method.name.replace('_', ' ')} needs {fewest} or more to "
+                "keep its error rate",
                 f"more {dim}s, or fix {dim} and say so",
             )
 
@@ -131,7 +129,7 @@ def _unpaired(tree: Value, measures: Mapping[str, BoundMeasure]) -> Iterator[Fou
 
 
 def _steps(leaf: Compare, measures: Mapping[str, BoundMeasure]) -> Iterator[Found]:
-    """k of n: the smallest change of a rate against its threshold."""
+    """K of n: the smallest change of a rate against its threshold."""
     if not isinstance(leaf.right, Num):
         return
     threshold = abs(Fraction(leaf.right.value))

@@ -20,8 +20,8 @@ def unread_arms(bound: Bound) -> Iterator[CheckFinding]:
     together = _contrasted([value for criterion in clauses for value in trees_of(criterion)])
     checks = [value for gate in bound.gates for value in trees_of(gate.criterion)]
     checks += [tree for choice in bound.choices for tree in (choice.maximise, choice.minimise) if tree is not None]
-    read |= _contrasted([node for tree in checks for node in nodes(tree) if isinstance(node, Op) and not node.left == node.right
-                         and all(len(ref.select.get("arm", ())) < 2 for ref in nodes(node) if isinstance(ref, Ref))])
+    together |= _contrasted([node for tree in checks for node in nodes(tree) if _arm_by_arm(node)])
+    read |= together
     made_for = {name for measure in bound.measures for name in _sources(measure.params)}
     for arm in bound.arms:
         if arm.name not in read and not _feeds(bound, arm.name, made_for):
@@ -57,8 +57,9 @@ def unread_numbers(bound: Bound) -> Iterator[CheckFinding]:
     for measure in bound.measures:
         if measure.name not in read and measure.name not in sources and not _listed(bound, measure.name):
             yield _finding(
-                "warning", f"measures.{measure.name}", measure.line, f"'{measure.name}' is measured, and no formula reads it"
-            )
+                "warning", f"measures.{measure.name}", measure.line,
+                f"'{measure.name}' is measured, and no formula reads it",
+            )  # fmt: skip
     deciding = [node for tree in (*every, *chosen) for node in nodes(tree)]
     texts = " ".join(leaf.text for criterion in criteria(bound) for leaf in leaves(criterion))
     sweeps = {dim for measure in bound.measures for dim in measure.sweeps}
@@ -91,7 +92,7 @@ def _levels(bound: Bound, trees: list[Value]) -> Iterator[CheckFinding]:
 
 def _finding(severity: str, at: str, line: int, reason: str) -> CheckFinding:
     fix = "read it in a criterion, or leave it out" if severity != "note" else "nothing, if it is there to be seen"
-    return CheckFinding(code="UNREAD", severity=severity, at=at, line=line, reason=reason, fix=fix)  # type: ignore[arg-type]
+    return CheckFinding(code="UNREAD", severity=severity, at=at, line=line, reason=reason, fix=fix)
 
 
 def _contrasted(trees: list[Value]) -> set[str]:
@@ -103,6 +104,12 @@ def _contrasted(trees: list[Value]) -> set[str]:
         states = {tuple(sorted(ref.select.items())) for ref in refs_}
         found |= arms if len(arms) > 1 or len(states) > 1 else set()
     return found
+
+
+def _arm_by_arm(tree: Value) -> bool:
+    """Whether a formula names its arms one by one, which a list of all arms does not."""
+    refs_ = [node for node in nodes(tree) if isinstance(node, Ref)]
+    return isinstance(tree, Op) and all(len(ref.select.get("arm", ())) < 2 for ref in refs_)
 
 
 def _sources(params: dict[str, object]) -> Iterator[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from harness.check.walk import criteria, trees_of
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.kinds import Table
-from harness.contracts.records import Decision, Estimate
+from harness.contracts.records import Column, Decision, Estimate
 from harness.contracts.trees import expression_id
 from harness.core.errors import JobError, PreregError
 from harness.core.ident import seed_for
@@ -30,8 +30,8 @@ from harness.measure.table import write_table
 if TYPE_CHECKING:
     from harness.check.solver.ask import Level
 
-TRIES = 3
-"""Tables per witness: the same levels with other noise."""
+APART = (0.0, 0.05, 0.3)
+"""Spread between the levels of a dim, as a share of the column's range: each table that is tried for a witness."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def confirm(bound: Bound) -> Iterator[Confirmed]:
             yield Confirmed(kind, name, "impossible" if answer.found == "unsat" else "unknown")
             continue
         why = ""
-        for attempt in range(TRIES):
+        for attempt in range(len(APART)):
             try:
                 decision = judged(bound, answer.levels, attempt)
             except (PreregError, JobError) as error:
@@ -135,14 +135,15 @@ def _write(
         at = dict(zip(outer, names, strict=True))
         rng = np.random.default_rng(seed_for(bound.id, f"confirm/{measure.name}/{index}", attempt))
         path = folder / f"{measure.name}-{index}"
-        write_table(_table(measure, inner, at, own, rng), path)
+        write_table(_table(measure, inner, at, own, rng, attempt), path)
         written.append((at, path))
     return written
 
 
 def _table(
-    measure: BoundMeasure, inner: list[str], at: Mapping[str, str], own: Sequence[Level], rng: np.random.Generator
-) -> Table:
+    measure: BoundMeasure, inner: list[str], at: Mapping[str, str], own: Sequence[Level], rng: np.random.Generator,
+    attempt: int,
+) -> Table:  # fmt: skip
     pairs = [column.pair for column in measure.columns if column.form == "gram"][:1]
     dims = [*inner, *(f"{pair}_b" for pair in pairs)]
     rows = list(itertools.product(*(measure.levels[dim.removesuffix("_b")] for dim in dims)))
@@ -153,8 +154,20 @@ def _table(
         for level in own:
             if level.column == column.name:
                 planted[_covered(level, at, data, len(rows))] = level.value
+        if attempt and inner:
+            planted = _apart(column, planted, data[inner[0]], APART[attempt], rng)
         data.update(row_values(measure, column, planted, same, rng))
     return Table(tuple(dims), measure.columns, data)
+
+
+def _apart(
+    column: Column, planted: np.ndarray[Any, Any], names: Sequence[str], spread: float, rng: np.random.Generator
+) -> np.ndarray[Any, Any]:
+    """Move the levels of one dim apart from each other, which widens intervals."""
+    shifts = {name: rng.normal(0.0, spread) for name in dict.fromkeys(names)}
+    width = (column.high - column.low) if column.high is not None and column.low is not None else 1.0
+    moved = planted + width * np.array([shifts[name] for name in names])
+    return np.clip(moved, column.low, column.high) if column.low is not None or column.high is not None else moved
 
 
 def _covered(level: Level, at: Mapping[str, str], data: Mapping[str, Sequence[str]], size: int) -> np.ndarray[Any, Any]:

@@ -112,6 +112,8 @@ def refusals(
         yield from each.problems
         if each.problems:
             continue
+        if not options.preview:
+            deepen(each, store)
         yield from _findings(each)
         if not options.preview:
             yield from _not_yet(each)
@@ -142,6 +144,13 @@ def _shadowed(trains: bool) -> Iterator[Problem]:
             Where(), f"the package '{name}' is found at {found}", f"the harness's own at {_OURS / name}",
             "rename or uninstall the other one, or take its folder from the Python path",
         )  # fmt: skip
+
+
+def deepen(each: Registration, store: Store) -> None:
+    """Check a registration that is about to run to the end: with proofs about its rule, and its simulation."""
+    from harness.check.run import check
+
+    each.findings = check(each.bound, deep=True, store=store.root)
 
 
 def _findings(each: Registration) -> Iterator[Problem]:

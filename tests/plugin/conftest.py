@@ -39,7 +39,7 @@ class Runner:
     def __call__(self, *args: str) -> pytest.RunResult:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            quiet = ("-p", "no:randomly", "-p", "no:timeout")
+            quiet = ("-p", "no:randomly", "-p", "no:timeout", "-p", "no:hypothesispytest", "-p", "no:anyio")
             return self.pytester.runpytest_inprocess(*ours(self.folder), *quiet, *args)
 
     def process(self, *args: str, **env: str) -> pytest.RunResult:

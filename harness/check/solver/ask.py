@@ -19,6 +19,8 @@ from harness.contracts.trees import Value
 TIMEOUT_MS = 1500
 EDGES = (Fraction(2), Fraction(1), Fraction(1, 2), Fraction(1, 10))
 """How far a witness keeps from every threshold, as shares of it: the widest that is possible."""
+SMALL = Fraction(1, 20)
+"""The scale of a distance from 0."""
 TIGHT = z3.Q(1, 100)
 """Half the width of intervals in a witness, where it can be had: what a table with little noise gives."""
 
@@ -127,10 +129,10 @@ class Questions:
         for spread in self.rule.numbers.spreads():
             for low, high in spread.ends.values():
                 near = z3.And(low >= spread.value - TIGHT, high <= spread.value + TIGHT)
-                self.solver.add(z3.Implies(z3.And(precise, spread.known), near))
+                self.solver.add(z3.Implies(precise, near))
         for edge in EDGES:
             flag = self._bool(f"away#{edge}")
-            for distance, scale in self.rule.truths.margins:
+            for distance, scale in (*self.rule.truths.margins, *((each, SMALL) for each in self.rule.numbers.edges)):
                 gap = z3.Q((edge * scale).numerator, (edge * scale).denominator)
                 self.solver.add(z3.Implies(flag, z3.Or(distance >= gap, distance <= -gap)))
         for also in ([flag, *more] for more in ([precise], []) for flag in (self._bool(f"away#{e}") for e in EDGES)):
@@ -142,7 +144,10 @@ class Questions:
         for atom, variable in atoms.made.items():
             levels.append(Level(atom.measure, atom.column, atom.groups, _number(model, variable)))
         texts = " ".join(part.text for part in parts)
-        shown = [pair for pair in self._shown or () if re.search(rf"(?<![\w.]){re.escape(pair[0].partition('[')[0])}(?!\w)", texts)]
+        named = [
+            (name, rf"(?<![\w.]){re.escape(name.partition('[')[0])}(?!\w)", value) for name, value in self._shown or ()
+        ]
+        shown = [(name, value) for name, pattern, value in named if re.search(pattern, texts)]
         numbers = tuple((name, _number(model, value)) for name, value in shown)
         return Answer("sat", likely=likely, levels=tuple(levels), numbers=numbers)
 

@@ -79,7 +79,12 @@ class Atoms:
         if (measure.name, dim) not in self._classes:
             cuts = self._cuts.get((measure.name, dim), {})
             by_sign: dict[tuple[bool, ...], list[str]] = {}
-            known = dict.fromkeys([*measure.levels.get(dim, ()), *(level for cut in cuts for level in sorted(cut - {*measure.levels.get(dim, ())}))])
+            known = dict.fromkeys(
+                [
+                    *measure.levels.get(dim, ()),
+                    *(level for cut in cuts for level in sorted(cut - {*measure.levels.get(dim, ())})),
+                ]
+            )
             for level in known:
                 by_sign.setdefault(tuple(level in cut for cut in cuts), []).append(level)
             groups = [tuple(group) for group in by_sign.values()]
@@ -96,9 +101,7 @@ class Atoms:
                 if dim in ref.keep or dim in singled:
                     cuts.update((frozenset([level]), None) for level in levels)
 
-    def _variable(
-        self, measure: BoundMeasure, column: Column, groups: tuple[tuple[str, tuple[str, ...]], ...]
-    ) -> Any:
+    def _variable(self, measure: BoundMeasure, column: Column, groups: tuple[tuple[str, tuple[str, ...]], ...]) -> Any:
         atom = Atom(measure.name, column.name, groups)
         if atom not in self.made:
             name = f"{measure.name}.{column.name}#{len(self.made)}"
@@ -132,4 +135,3 @@ def _trials(measure: BoundMeasure, column: Column, groups: tuple[tuple[str, tupl
         return 0
     trials = completions * prod(len(group) for _, group in groups)
     return trials if trials <= STEPS else 0
-

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import z3
@@ -46,6 +47,8 @@ class Numbers:
         self.atoms = atoms
         self.links: list[Any] = []
         self.likely: list[Any] = []
+        self.edges: list[Any] = []
+        """How far interval ends are from the nulls of the p-values that they stand for."""
         self.free = 0
         self._values: dict[Hashable, Any] = {}
         self._known: dict[Hashable, Any] = {}
@@ -104,9 +107,11 @@ class Numbers:
         tree, threshold, two_sided = _tested(p)
         spread = self.spread(tree)
         low, high = self.interval(tree, 1 - alpha if two_sided else 1 - 2 * alpha)
-        above, below = (low > threshold, high < threshold) if rel in ("<", ">=") else (low >= threshold, high <= threshold)
+        strict = rel in ("<", ">=")
+        above, below = (low > threshold, high < threshold) if strict else (low >= threshold, high <= threshold)
         says = z3.Or(above, below) if two_sided else above if p.rel in (">", ">=") else below
-        small = self.value(p) < _q(alpha) if rel in ("<", ">=") else self.value(p) <= _q(alpha)
+        self.edges.append(low - threshold if two_sided or p.rel in (">", ">=") else high - threshold)
+        small = self.value(p) < _q(alpha) if strict else self.value(p) <= _q(alpha)
         self._proven(spread.method, small == says)
 
     def against(self, tree: Value, number: Fraction) -> None:
@@ -237,12 +242,12 @@ def _weights(call: Call) -> tuple[Any, list[Fraction]] | None:
     except (KeyError, ValueError):
         return None
     if call.fn == "slope":
-        middle = sum(x) / len(x)
-        square = sum((each - middle) ** 2 for each in x)
+        middle = sum(x, Fraction(0)) / len(x)
+        square = sum(((each - middle) ** 2 for each in x), Fraction(0))
         return _q(Fraction(0)), [(each - middle) / square for each in x]
     order = sorted(range(len(x)), key=x.__getitem__)
     weights = [Fraction(0)] * len(x)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         for end in (before, after):
             weights[end] -= (x[after] - x[before]) / 2 / (max(x) - min(x))
     return _q(Fraction(1)), weights

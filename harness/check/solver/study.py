@@ -147,7 +147,9 @@ class Study:
         for i, row in enumerate(self.bound.triage):
             if row.criterion is None and rows:
                 others = [self.rule.free(each.criterion) for _, each, _ in rows if each.criterion is not None]
-                parts = [Part(truth.false, f"not ({r.text})", r.line) for truth, (_, r, _) in zip(others, rows, strict=True)]
+                parts = [
+                    Part(truth.false, f"not ({r.text})", r.line) for truth, (_, r, _) in zip(others, rows, strict=True)
+                ]
                 yield self._result("reach", "otherwise", f"triage.{i}", row.line, "the row 'otherwise'", parts)
         for claim in self.bound.confidence:
             if claim.criterion is not None:

@@ -107,4 +107,3 @@ def conjuncts(criterion: Criterion) -> list[Criterion]:
     if isinstance(criterion, Not) and isinstance(criterion.of, Not):
         return conjuncts(criterion.of.of)
     return [criterion]
-

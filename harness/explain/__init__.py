@@ -1,0 +1,1 @@
+"""A registration in plain English, on one page."""
