@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import cli_check, cli_seal, cli_simulate
+from harness import cli_author, cli_check, cli_seal, cli_simulate
 from harness.core.errors import PreregError
 
 USAGE_ERROR = 2
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="folder to write to (default: that of results.json)")
     report.add_argument("--no-figures", action="store_true")
     report.set_defaults(run=_report)
+    cli_author.add(commands)
     cli_check.add(commands)
     cli_seal.add(commands)
     cli_simulate.add(commands)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.check.walk import criteria, trees_of
+from harness.check.walk import column_of, criteria, nodes, trees_of
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.kinds import Table
 from harness.contracts.records import Column, Decision, Estimate
-from harness.contracts.trees import expression_id
+from harness.contracts.trees import Call, Ref, expression_id
 from harness.core.errors import JobError, PreregError
 from harness.core.ident import seed_for
 from harness.decide.estimate import estimate
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 
 APART = (0.0, 0.05, 0.3)
 """Spread between the levels of a dim, as a share of the column's range: each table that is tried for a witness."""
+
+
+RELATED = ("pearson", "spearman", "tau", "slope")
+MOST_COLUMNS = 3
+"""Correlated columns whose signs are tried in all combinations."""
+NOISES = (0.02, 0.1, 0.25)
+"""Noise around a line, as shares of the column's range."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +73,58 @@ def confirm(bound: Bound) -> Iterator[Confirmed]:
             yield Confirmed(kind, name, "impossible" if answer.found == "unsat" else "unknown")
             continue
         why = ""
-        for attempt in range(len(APART)):
+        for attempt, levels in enumerate(_tables(bound, answer.levels)):
             try:
-                decision = judged(bound, answer.levels, attempt)
+                decision = judged(bound, levels, attempt)
             except (PreregError, JobError) as error:
                 why = str(error).splitlines()[0]
                 continue
             if reached(decision, kind, name):
-                yield Confirmed(kind, name, "reachable", answer.levels)
+                yield Confirmed(kind, name, "reachable", levels)
                 break
             why = f"the table gave {decision.verdict}: {decision.why}"
         else:
             yield Confirmed(kind, name, "not refuted", answer.levels, why)
+
+
+def _tables(bound: Bound, levels: tuple[Level, ...]) -> Iterator[tuple[Level, ...]]:
+    """Yield what to plant, try by try: the witness as it is, then correlated columns along lines of either sign."""
+    for _ in APART:
+        yield levels
+    columns = dict.fromkeys(
+        (ref.measure, ref.column, node.over[0])
+        for criterion in criteria(bound)
+        for tree in trees_of(criterion)
+        for node in nodes(tree)
+        if isinstance(node, Call) and node.fn in RELATED and len(node.over) == 1
+        for arg in node.args
+        for ref in nodes(arg)
+        if isinstance(ref, Ref)
+    )
+    if not 0 < len(columns) <= MOST_COLUMNS:
+        return
+    for signs, noise in itertools.product(itertools.product((1, -1), repeat=len(columns)), NOISES):
+        lines = [
+            level
+            for sign, (measure, column, dim) in zip(signs, columns, strict=True)
+            for level in _line(bound, measure, column, dim, sign, noise)
+        ]
+        lined = {(measure, column) for measure, column, _ in columns}
+        yield (*(level for level in levels if (level.measure, level.column) not in lined), *lines)
+
+
+def _line(bound: Bound, measure: str, column: str, dim: str, sign: int, noise: float) -> Iterator[Level]:
+    """A column that rises or falls along a dim, within its range."""
+    from harness.check.solver.ask import Level
+
+    owner = next(each for each in bound.measures if each.name == measure)
+    found = column_of(owner, column)
+    low, high = (found.low if found.low is not None else 0.0), (found.high if found.high is not None else 1.0)
+    rng = np.random.default_rng(seed_for(bound.id, f"confirm/{measure}.{column}/{sign}/{noise}"))
+    names = owner.levels.get(dim, ())
+    for place, name in enumerate(names):
+        share = 0.5 + sign * 0.8 * (place / max(1, len(names) - 1) - 0.5) + noise * rng.normal()
+        yield Level(measure, column, ((dim, (name,)),), low + (high - low) * min(1.0, max(0.0, share)))
 
 
 def reached(decision: Decision, kind: str, name: str) -> bool:
@@ -154,7 +201,7 @@ def _table(
         for level in own:
             if level.column == column.name:
                 planted[_covered(level, at, data, len(rows))] = level.value
-        if attempt and inner:
+        if inner and 0 < attempt < len(APART):
             planted = _apart(column, planted, data[inner[0]], APART[attempt], rng)
         data.update(row_values(measure, column, planted, same, rng))
     return Table(tuple(dims), measure.columns, data)

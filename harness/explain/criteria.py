@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from harness.contracts.trees import (
     All,
     Any_,
@@ -19,7 +21,7 @@ from harness.contracts.trees import (
 )
 from harness.core.numbers import format_level, format_rel
 from harness.explain.values import Values, axes_of, subject
-from harness.explain.words import listed, number
+from harness.explain.words import listed, number, singular
 
 
 class Criteria:
@@ -66,7 +68,7 @@ class Criteria:
         return (f" {word} " if short else f", {word} ").join(_elided(parts)), about
 
     def _over(self, criterion: Over, before: Value | None, negated: bool) -> tuple[str, Value | None]:
-        axes = listed(_free(criterion.of))
+        axes = listed(map(singular, _free(criterion.of)))
         said, about = self._said(criterion.of, before, negated)
         every = (criterion.how == "all") is not negated
         said = f"({said})" if isinstance(criterion.of, All | Any_) else said
@@ -111,7 +113,7 @@ def _hypothesis(named: Hyp, negated: bool) -> str:
 def _elided(parts: list[str]) -> list[str]:
     """Leave out the name that two clauses in a row share: ``H1's 'a' holds and 'b' does not``."""
     found = parts[:1]
-    for before, part in zip(parts, parts[1:], strict=False):
+    for before, part in pairwise(parts):
         owner = part.split("'s '", 1)[0] + "'s '" if "'s '" in part else ""
         if owner and before.startswith(owner):
             part = "its '" + part.removeprefix(owner)

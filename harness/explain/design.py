@@ -16,7 +16,7 @@ from harness.contracts.trees import Ci, Expression, PValue, Ref, Value
 from harness.core.numbers import format_threshold, parse_exact
 from harness.core.registry import Registry
 from harness.explain.values import Values, axes_of, subject
-from harness.explain.words import count_noun, listed, plural_of, some
+from harness.explain.words import count_noun, listed, plural_of, singular, some
 
 _METHODS = {
     "t": "t-test", "two_way_t": "two-way t", "bootstrap": "bootstrap", "sign_flip": "sign flips",
@@ -57,6 +57,8 @@ def _all_recorded(bound: Bound) -> bool:
 
 
 def _at(revision: str) -> str:
+    if revision == "PENDING":
+        return " (not pinned yet)"
     return f" ({revision[:7]})" if revision else ""
 
 
@@ -79,7 +81,7 @@ def _recipe(bound: Bound, use: StageUse) -> str:
         parts.append(f"batches of {params['batch']}")
     if isinstance(params.get("lr"), int | float):
         parts.append(f"learning rate {params['lr']:g}".replace("e-0", "e-"))
-    swept = [f"once for each {dim} ({_levels(bound, dim)})" for dim in use.sweeps]
+    swept = [f"once for each {singular(dim)} ({_levels(bound, dim)})" for dim in use.sweeps]
     what = _summary(STAGES, use.kind)
     name = use.recipe if use.recipe == use.kind else f"{use.recipe} ({use.kind})"
     return f"{name}: {what}{'; ' if what and (parts or swept) else ''}{', '.join([*parts, *swept])}"

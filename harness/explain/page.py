@@ -77,7 +77,8 @@ class _Page:
         for owner in self.bound.hypotheses:
             yield from self._hypothesis(owner)
         if len(self.primary) > 1:
-            yield from lines(f"The verdict is supported when {listed(owner.name for owner in self.primary)} all are.")
+            every = "both" if len(self.primary) == 2 else "all"
+            yield from lines(f"The verdict is supported when {listed(owner.name for owner in self.primary)} {every} are.")
 
     def _hypothesis(self, owner: Hypothesis) -> Iterator[str]:
         second = "" if owner.role == "primary" else ", secondary (the verdict does not depend on it)"
@@ -96,12 +97,13 @@ class _Page:
             name = {"holm": "Holm's", "bh": "Benjamini and Hochberg's"}.get(how, how)
             yield from lines(f"The p-values of '{what}' are corrected by {name} method.", 4)
         if owner.expect:
-            yield from lines(sentence("Expected: " + listed(f"{name} {value}" for name, value in owner.expect.items())), 4)
+            expected = listed(f"{name} {value}" for name, value in owner.expect.items())
+            yield from lines(f"Expected: {expected}.", 4)
 
     def _killed(self) -> Iterator[str]:
         for kill in self.bound.kills:
             whose = kill.targets or tuple(owner.name for owner in self.primary)
-            ends = f"the line of work ends, and {listed(whose)} {'is' if len(whose) == 1 else 'are'} killed"
+            ends = f"the line of work ends ({listed(whose)} {'is' if len(whose) == 1 else 'are'} killed)"
             yield from lines(sentence(f"{kill.name}: {ends} when {self._said(kill)}"), 2, "- ")
         if not self.bound.kills:
             yield from lines("Nothing ends the line of work: no kill is registered.")
@@ -112,9 +114,9 @@ class _Page:
                 *(["every gate that guards it holds"] if self._guards(owner.name) else []),
                 *([self.criteria.say(owner.after)] if owner.after is not None else []),
                 *(["no kill does"] if self._kills(owner.name) else []),
-                "its condition does not hold" if _single(owner) else "one of its conditions, or more, does not hold",
             ]
-            yield from lines(f"{owner.name}: {listed(parts)}.", 2, "- ")
+            fails = "its condition does not hold" if _single(owner) else "one or more of its conditions do not hold"
+            yield from lines(f"{owner.name}: {listed(parts)}{', but ' if parts else ''}{fails}.", 2, "- ")
         yield from lines("Not supported is not 'no effect': only a kill bounds the effect.")
 
     def _inconclusive(self) -> Iterator[str]:
@@ -170,7 +172,7 @@ class _Page:
 
     def _overridden(self) -> Iterator[str]:
         if self.bound.rehearsal:
-            yield from lines(sentence(listed(self.bound.overridden)))
+            yield from lines(stopped(listed(self.bound.overridden)))
 
     def _said(self, clause: Clause) -> str:
         return self.criteria.say(clause.criterion)
@@ -186,4 +188,4 @@ def _items(found: Iterable[str], mark: str = "") -> Iterator[str]:
         if text.startswith("- "):
             yield from lines(text[2:], 2, "- ")
         else:
-            yield from lines(text if text.endswith(":") else sentence(text), 2, mark)
+            yield from lines(text if text.endswith(":") else stopped(text) if mark else sentence(text), 2, mark)

@@ -84,7 +84,7 @@ class Values:
         found: dict[str, None] = {}
         for ref in _refs(tree):
             if axis in ref.keep:
-                found.update(dict.fromkeys(ref.select[axis]))
+                found.update(dict.fromkeys(ref.select.get(axis, ())))
         return tuple(found)
 
     def _named(self, tree: Value, text: str) -> _Named | None:
@@ -192,6 +192,9 @@ class Values:
 
     def _call(self, tree: Call, text: str, inside: bool) -> str:
         parts = [self._part(arg, text, inside) for arg in tree.args]
+        if len(parts) > 1:
+            parts = [f"({said})" if isinstance(arg, Op) and not self._named(arg, text) else said
+                     for said, arg in zip(parts, tree.args, strict=True)]  # fmt: skip
         over = f" over {listed(map(plural_of, tree.over))}" if tree.over else ""
         if tree.fn in _EXTREMES:
             one, two = _EXTREMES[tree.fn]
@@ -218,9 +221,9 @@ class Values:
             against = f"{threshold} or {'less' if tree.rel in ('>', '>=') else 'more'}"
         null = ""
         if tree.null == "shuffled":
-            null = f", from shuffling {plural_of(tree.dim)}{f' within each {tree.within}' if tree.within else ''}"
+            null = f" (from shuffling {plural_of(tree.dim)}{f' within each {tree.within}' if tree.within else ''})"
         elif tree.null == "random":
-            null = f", from random directions in place of {tree.dim}"
+            null = f" (from random directions in place of {tree.dim})"
         return f"its {head} against {against}{null}" if its else f"the {head} of {of} against {against}{null}"
 
 

@@ -51,7 +51,12 @@ def some(names: Iterable[str], noun: str, first: int = 3) -> str:
 
 def each(dims: Iterable[str]) -> str:
     """Say that a table keeps dims: ``for each arm and layer``."""
-    return f"for each {listed(dims)}"
+    return f"for each {listed(map(singular, dims))}"
+
+
+def singular(noun: str) -> str:
+    """Return what one level of a dim is called: ``epochs`` gives ``epoch``."""
+    return noun[:-1] if len(noun) > 3 and plural_of(noun) == noun else noun
 
 
 def number(quantity: Num, beside: Value | None = None) -> str:
@@ -59,7 +64,8 @@ def number(quantity: Num, beside: Value | None = None) -> str:
     if Fraction(quantity.value) == 0:
         return "0"
     unit = quantity.unit if beside is None else display_unit(beside, quantity.unit)
-    return format_threshold(Fraction(quantity.value), unit)
+    text = format_threshold(Fraction(quantity.value), unit)
+    return text.removesuffix("s") if Fraction(quantity.value) == 1 else text
 
 
 def lines(text: str, indent: int = 2, mark: str = "") -> list[str]:
@@ -82,4 +88,4 @@ def stopped(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
-__all__ = ["WIDTH", "count_noun", "each", "lines", "listed", "number", "plural_of", "sentence", "some", "stopped"]
+__all__ = ["WIDTH", "count_noun", "each", "lines", "listed", "number", "plural_of", "sentence", "singular", "some", "stopped"]

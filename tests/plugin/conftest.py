@@ -39,8 +39,7 @@ class Runner:
     def __call__(self, *args: str) -> pytest.RunResult:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            quiet = ("-p", "no:randomly", "-p", "no:timeout", "-p", "no:hypothesispytest", "-p", "no:anyio")
-            return self.pytester.runpytest_inprocess(*ours(self.folder), *quiet, *args)
+            return self.pytester.runpytest_inprocess(*ours(self.folder), *toy_preregs.QUIET, *args)
 
     def process(self, *args: str, **env: str) -> pytest.RunResult:
         args = ("-p", "xdist", *args) if any(arg.startswith("-n") for arg in args) else args

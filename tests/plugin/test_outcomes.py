@@ -17,7 +17,8 @@ def test_items_come_in_order_with_node_ids_and_lines(judged) -> None:
     result = judged("--collect-only", "-q", "supported.yaml")
     assert result.ret == 0
     assert [line for line in result.outlines if "::" in line] == [f"supported.yaml::{name}" for name in NAMES]
-    items, _ = judged.pytester.inline_genitems(judged.folder / "supported.yaml", "-p", "harness.plugin.hooks")
+    chosen = (*toy_preregs.QUIET, "-p", "harness.plugin.hooks")
+    items, _ = judged.pytester.inline_genitems(judged.folder / "supported.yaml", *chosen)
     lines = (judged.folder / "supported.yaml").read_text().splitlines()
     located = {item.name: lines[item.location[1]] for item in items}
     assert located["H1[big]"].strip() == "big: shift >= 0.5"

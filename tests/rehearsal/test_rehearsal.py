@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from conftest import ROOT, Run
+from rehearsing import ROOT, Run
 
 pytestmark = pytest.mark.timeout(1500)
 

@@ -177,7 +177,7 @@ def seeds(tmp_path: Path):
         ("p(spearman(u.acc by unit, u.group by unit) > 0 | shuffled unit) < 0.01", "1/20 = 0.05"),
         ("p(tau(t[b] by seed) > 0 | shuffled seed) < 0.05", "1/6 = 0.167"),
         ("p(t[b] - t[a] > 0) < 0.1", "1/8 = 0.125"),
-        ("p(abs(t[b] - t[a]) > 0) < 0.2", "0.25"),
+        ("p(abs(t[b] - t[a]) > 0) < 0.2", "1/4 = 0.25"),
     ],
 )
 def test_three_against_three_have_a_smallest_p(seeds, clause: str, smallest: str) -> None:

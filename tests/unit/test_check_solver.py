@@ -28,7 +28,9 @@ hypotheses:
 {hypotheses}
 {more}
 measures:
-  t: {{kind: recorded, file: t.csv, columns: {{item: dim, a: rate, b: rate, c: number, d: number}}, resample: {resample}}}
+  t:
+    {{kind: recorded, file: t.csv, columns: {{item: dim, a: rate, b: rate, c: number, d: number}},
+     resample: {resample}}}
 dims:
   item: {{levels: [i1, i2, i3, i4, i5, i6], primary: mean}}
 """

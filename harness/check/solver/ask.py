@@ -130,6 +130,7 @@ class Questions:
             for low, high in spread.ends.values():
                 near = z3.And(low >= spread.value - TIGHT, high <= spread.value + TIGHT)
                 self.solver.add(z3.Implies(precise, near))
+        self.solver.add(*(z3.Implies(precise, known) for known in self.rule.numbers.doubts()))
         for edge in EDGES:
             flag = self._bool(f"away#{edge}")
             for distance, scale in (*self.rule.truths.margins, *((each, SMALL) for each in self.rule.numbers.edges)):

@@ -93,6 +93,10 @@ class Numbers:
         """Return every formula whose interval was asked for."""
         return list(self._spreads.values())
 
+    def doubts(self) -> list[Any]:
+        """Return everything that may be unknown although its formula has data: one truth value each."""
+        return list(self._known.values())
+
     def interval(self, tree: Value, level: Fraction) -> tuple[Any, Any]:
         """Return the ends of the interval at a level."""
         spread = self.spread(tree)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehearsing import Run
 
-from conftest import Run
 from harness.execute.progress import Running, read_running
 
 pytestmark = pytest.mark.timeout(1500)

@@ -1,0 +1,1 @@
+"""Commented preregistrations to start from: ``prereg new``."""
