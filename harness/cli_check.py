@@ -45,6 +45,7 @@ def _check(options: argparse.Namespace) -> int:
     try:
         return _all(options)
     finally:
+        gc.freeze()  # The process is about to end, and the solver left thousands of small objects to look through.
         if collecting:
             gc.enable()
 

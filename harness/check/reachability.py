@@ -83,7 +83,10 @@ def clashing(answer: Answer) -> str:
     if not texts:
         return "nothing that it needs can be known" + _because(answer)
     if len(texts) == 1:
-        return f"{texts[0]} cannot hold{_because(answer)}"
+        why = (
+            _because(answer) or ", whatever is measured (out of range, or an interval or p that such data do not have)"
+        )
+        return f"{texts[0]} cannot hold{why}"
     return f"{', '.join(texts[:-1])} and {texts[-1]} cannot hold together{_because(answer)}"
 
 

@@ -49,7 +49,8 @@ class Criteria:
                 return self._over(criterion, before, negated)
             case AtLeast():
                 parts = listed([self.say(part) for part in criterion.of], "or")
-                return f"{'fewer than' if negated else 'at least'} {criterion.count} of these hold: {parts}", None
+                few = f"{'fewer than' if negated else 'at least'} {criterion.count}"
+                return f"{few} of these {'holds' if criterion.count == 1 else 'hold'}: {parts}", None
             case Hyp():
                 return _hypothesis(criterion, negated), None
             case State():
@@ -79,7 +80,8 @@ class Criteria:
             return f"'{leaf.text}' does {'not ' if negated else ''}hold", None
         about, said = subject(leaf.left), ""
         if before is not None and about == before and isinstance(leaf.left, PValue):
-            said = self.values.p_value(leaf.left, "", its=True)
+            its = self.values.p_value(leaf.left, "", its=True)
+            said = self.values.called(leaf.left, its, leaf.text)
         elif isinstance(leaf.left, PValue):
             said = self.values.say(leaf.left, leaf.text)
         else:

@@ -235,13 +235,6 @@ def _read(tree: Value) -> set[str]:
     return {node.measure for node in nodes(tree) if isinstance(node, Ref)}
 
 
-def unread(bound: Bound, said: Values) -> list[Expression]:
-    """Return the estimands that no criterion reads."""
-    return [e for e in bound.expressions if e.named and e.name not in said.told and not _reads(bound, e.tree)]
-
-
-def _reads(bound: Bound, tree: Value) -> bool:
-    return any(node == tree for criterion in criteria(bound) for leaf in leaves(criterion)
-               for value in values(leaf) for node in nodes(value))  # fmt: skip
-
-
+def untold(bound: Bound, said: Values) -> list[Expression]:
+    """Return the estimands that nothing on the page has named yet: no criterion reads them as they stand."""
+    return [expression for expression in bound.expressions if expression.named and expression.name not in said.told]

@@ -9,7 +9,7 @@ from harness.contracts.trees import All, Criterion
 from harness.core.numbers import format_count
 from harness.explain.caps import known_caps
 from harness.explain.criteria import Criteria
-from harness.explain.design import generalises, limits, measured, sets, trained, unread
+from harness.explain.design import generalises, limits, measured, sets, trained, untold
 from harness.explain.values import Values
 from harness.explain.words import lines, listed, sentence, stopped
 
@@ -45,7 +45,7 @@ class _Page:
             ("What follows", self._triage()),
             ("Confidence", self._confidence()),
             ("To what the numbers generalise", _items(generalises(self.bound, self.values), "- ")),
-            ("Reported, deciding nothing", self._reported()),
+            ("Reported besides", self._reported()),
             ("Cost", self._cost()),
             ("Accepted findings of the checker", self._notes(self.bound.allow, "{source} at {at}: {because}")),
             ("Departures from earlier work", self._notes(self.bound.differs, "from {source}, at {at}: {because}")),
@@ -78,7 +78,9 @@ class _Page:
             yield from self._hypothesis(owner)
         if len(self.primary) > 1:
             every = "both" if len(self.primary) == 2 else "all"
-            yield from lines(f"The verdict is supported when {listed(owner.name for owner in self.primary)} {every} are.")
+            yield from lines(
+                f"The verdict is supported when {listed(owner.name for owner in self.primary)} {every} are."
+            )
 
     def _hypothesis(self, owner: Hypothesis) -> Iterator[str]:
         second = "" if owner.role == "primary" else ", secondary (the verdict does not depend on it)"
@@ -156,7 +158,7 @@ class _Page:
             yield from lines(f"Whatever the outcome, {lowest} at most: {whys}.")
 
     def _reported(self) -> Iterator[str]:
-        for expression in unread(self.bound, self.values):
+        for expression in untold(self.bound, self.values):
             yield from lines(sentence(f"{expression.name}: {self.values.meaning(expression)}"), 2, "- ")
             self.values.told.add(expression.name)
 

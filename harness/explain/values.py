@@ -56,6 +56,15 @@ class Values:
         self.told.add(name)
         return f"{named.phrase} ({self.meaning(named.expression)})"
 
+    def called(self, tree: Value, meaning: str, text: str) -> str:
+        """Return a formula's name, explained by ``meaning`` if it is new; just that for one without a name."""
+        named = self._named(tree, text)
+        if named is None:
+            return meaning
+        new = named.expression.name not in self.told
+        self.told.add(named.expression.name)
+        return f"{named.phrase} ({meaning})" if new else named.phrase
+
     def name_of(self, tree: Value) -> str:
         """Return what a formula is called, or nothing."""
         named = self._named(tree, "")

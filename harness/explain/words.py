@@ -88,4 +88,16 @@ def stopped(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
-__all__ = ["WIDTH", "count_noun", "each", "lines", "listed", "number", "plural_of", "sentence", "singular", "some", "stopped"]
+__all__ = [
+    "WIDTH",
+    "count_noun",
+    "each",
+    "lines",
+    "listed",
+    "number",
+    "plural_of",
+    "sentence",
+    "singular",
+    "some",
+    "stopped",
+]

@@ -57,7 +57,9 @@ def write(name: str, kind: str, folder: Path, schema: Mapping[str, object]) -> t
             with path.open("x", encoding="utf-8", newline="\n") as file:
                 file.write(text)
     except OSError as error:
-        raise PreregError(Problem(Where(str(error.filename or folder)), f"cannot be written: {error.strerror}")) from error
+        raise PreregError(
+            Problem(Where(str(error.filename or folder)), f"cannot be written: {error.strerror}")
+        ) from error
     return tuple(files)
 
 

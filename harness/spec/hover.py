@@ -10,11 +10,13 @@ HOVER = {
     "Prereg.hypotheses": "What is claimed, by name. A verdict is returned for each primary hypothesis.",
     "Prereg.gates": "What must hold for the run to mean anything. A failed gate makes what it guards unknown.",
     "Prereg.kill": "What ends the line of work. It should bound the effect (an interval), not compare a point.",
-    "Prereg.triage": "What each outcome means and leads to: '- criterion: reads -> next'. Rows exclude each other; the last is 'otherwise'.",
+    "Prereg.triage": "What each outcome means and leads to: '- criterion: reads -> next'. Rows "
+    "exclude each other; the last is 'otherwise'.",
     "Prereg.confidence": "The confidence that is claimed when a criterion holds. Automatic caps can only lower it.",
     "Prereg.looks": "Interim looks at the results, and how the error is spent.",
     "Prereg.choose": "Levels that are picked by a rule, on rows that decide nothing else.",
-    "Prereg.estimands": "Numbers by name: 'value [by DIM and DIM]'. Every dim is fixed, kept with 'by', or averaged because its dim says so.",
+    "Prereg.estimands": "Numbers by name: 'value [by DIM and DIM]'. Every dim is fixed, kept with 'by', "
+    "or averaged because its dim says so.",
     "Prereg.measures": "What is measured, by name: a probe, an eval or a recorded table.",
     "Prereg.arms": "Chains of training stages on a model, by name.",
     "Prereg.recipes": "How a stage is done, by name. Any value may be $DIM: one run per level.",
@@ -24,10 +26,12 @@ HOVER = {
     "Prereg.data": "Finetuning data, by name.",
     "Prereg.inference": "How uncertainty is computed where a measure does not say.",
     "Prereg.differs": "Where this departs from what it came from, and why.",
-    "Prereg.allow": "Findings of 'prereg check' that are accepted. They are sealed, printed in the report, and cost confidence.",
+    "Prereg.allow": "Findings of 'prereg check' that are accepted. They are sealed, printed in the "
+    "report, and cost confidence.",
     "Prereg.rehearsal": "An overlay at toy scale, merged field by field. It cannot touch what decides.",
     "Hypothesis.claim": "The claim in words.",
-    "Hypothesis.all": "Clauses by name; all must hold. Each is a criterion such as 'shift >= 15 pp and p(shift > 0) < 0.01'.",
+    "Hypothesis.all": "Clauses by name; all must hold. Each is a criterion such as 'shift >= 15 pp and "
+    "p(shift > 0) < 0.01'.",
     "Hypothesis.role": "Primary hypotheses make the verdict.",
     "Hypothesis.after": "A criterion (such as H1) that must hold before this hypothesis is tested.",
     "Hypothesis.correct": "'holm over CLAUSE' or 'bh over CLAUSE': a correction of that clause's p-values.",
@@ -47,7 +51,8 @@ HOVER = {
     "Measure.at": "When: start, end, here, 'before RECIPE' or 'after RECIPE'.",
     "Measure.of": "Another measure that this one reads.",
     "Measure.judge": "Who judges: a name under judges.",
-    "Measure.resample": "To what a number generalises: 'question', 'persona and question', 'seed and question', … It has no default.",
+    "Measure.resample": "To what a number generalises: 'question', 'persona and question', 'seed and "
+    "question', … It has no default.",
     "Measure.method": "How uncertainty is computed. Standard: t for one dim, two-way t for two.",
     "Measure.arms": "Arms share their prompts (paired) unless they do not.",
     "Measure.reproduces": "The work whose analysis this repeats; 'cells of …' needs it.",
@@ -56,7 +61,8 @@ HOVER = {
     "Measure.run_when": "A criterion; where it does not hold, the measure is not taken and its numbers are unknown.",
     "Measure.file": "A table: a path from this file, or data:NAME for the folder of --prereg-data.",
     "Measure.sha256": "The table's digest.",
-    "Measure.columns": "What each column is: dim, {dim: NAME}, rate, cosine, nats, tokens, …, or {successes: COLUMN, trials: COLUMN}.",
+    "Measure.columns": "What each column is: dim, {dim: NAME}, rate, cosine, nats, tokens, …, or "
+    "{successes: COLUMN, trials: COLUMN}.",
     "Arm.label": "What the report calls it.",
     "Arm.model": "A name under models; 'base' when not given.",
     "Arm.from": "Another arm from which this one goes on.",

@@ -128,7 +128,8 @@ class _Writer:
             if get_origin(scalar) is Annotated and get_args(scalar) == (inner, *marks[:1]):
                 return {**schema, **_limits(marks[1:])}
         found = self._type(inner, False)
-        limited = found | _limits(marks) if "type" in found else found
+        fewest = {"object": "minProperties", "array": "minItems"}.get(str(found.get("type")), "")
+        limited = found | _limits(marks, fewest) if "type" in found else found
         return {"anyOf": [limited, {"type": "string", "pattern": _DOLLAR}]} if dollar else limited
 
     def _unmarked(self, wanted: Any, dollar: bool) -> Schema:
@@ -151,7 +152,7 @@ class _Writer:
     def _names(self, args: tuple[Any, ...], dollar: bool) -> Schema:
         inner = self._type(args[1], dollar)
         if get_origin(args[0]) is Literal:
-            return {"type": "object", "properties": {word: inner for word in get_args(args[0])},
+            return {"type": "object", "properties": dict.fromkeys(get_args(args[0]), inner),
                     "additionalProperties": False}  # fmt: skip
         names = {"pattern": _NAME} if args[0] == Name else {}
         return {"type": "object", "additionalProperties": inner, **({"propertyNames": names} if names else {})}
@@ -181,7 +182,7 @@ class _Writer:
 
     def _kind(self, registry: Registry[Any], name: str, generic: Mapping[str, Schema]) -> Schema:
         kind = registry.get(name)
-        own = self._object(kind.Params, dollar=True)
+        own = self._object(kind.Params, dollar=True, leave=tuple(generic))
         own["properties"] = {"kind": {"const": name}, **own["properties"], **generic}
         own["properties"]["kind"] = {"const": name}
         own["required"] = ["kind", *own.get("required", ())]
@@ -235,14 +236,16 @@ def _described(record: type[BaseModel]) -> Schema:
     return {"description": text.replace("``", "`")} if text else {}
 
 
-def _limits(marks: list[Any]) -> Schema:
+def _limits(marks: list[Any], fewest: str = "") -> Schema:
     found: Schema = {}
     for mark in marks:
         for name, key in _LIMITS.items():
             if getattr(mark, name, None) is not None:
                 found[key] = getattr(mark, name)
         for inner in getattr(mark, "metadata", None) or ():
-            found |= _limits([inner])
+            found |= _limits([inner], fewest)
+        if fewest and getattr(mark, "min_length", None):
+            found[fewest] = mark.min_length
         if getattr(mark, "pattern", None):
             found["pattern"] = mark.pattern
     return found

@@ -57,7 +57,9 @@ def _kinds() -> None:
     declare_kinds()
 
 
-def toy(clause: str = "shift >= 10 pp", gate: str = "min(rate) >= 5%", kill: str = "ci(shift) < 5 pp", row: str = "H1") -> Bound:
+def toy(
+    clause: str = "shift >= 10 pp", gate: str = "min(rate) >= 5%", kill: str = "ci(shift) < 5 pp", row: str = "H1"
+) -> Bound:
     text = BASE.format(clause=clause, gate=gate, kill=kill, row=row)
     return bind(read_text(text, file="toy.yaml", folder=Path()))
 
@@ -86,36 +88,41 @@ def test_the_page_says_every_name_that_decides(path: Path) -> None:
     assert all(len(line) <= WIDTH for line in text.splitlines())
 
 
+SHIFT = "shift (the counts rate in b minus that in a)"
+BY_PERSONA = "by_persona (the counts rate in b minus that in a, for each persona)"
+
+
 @pytest.mark.parametrize(
     ("clause", "english"),
     [
-        ("shift >= 15 pp and p(shift > 0) < 0.001",
-         "shift (the counts rate in b minus that in a) is at least 15 pp, and its one-sided p-value against 0 or less is "
-         "below 0.001"),
-        ("p(shift < -5 pp) < 0.05", "the one-sided p-value of shift (the counts rate in b minus that in a) against −5 pp or "
-         "more is below 0.05"),
-        ("p(abs(shift) > 0) <= 0.05", "the two-sided p-value of shift (the counts rate in b minus that in a) against 0 is "
-         "at most 0.05"),
-        ("ci(shift, 90%) within -3 pp .. 3 pp", "the whole 90% interval of shift (the counts rate in b minus that in a) lies "
-         "between −3 pp and 3 pp"),
-        ("not shift > 10 pp", "shift (the counts rate in b minus that in a) is not above 10 pp"),
-        ("not (shift > 10 pp and rate[a] < 50%)", "shift (the counts rate in b minus that in a) is not above 10 pp, or rate "
-         "in a is not below 50%"),
-        ("all(by_persona > 0)", "by_persona (the counts rate in b minus that in a, for each persona) is above 0 for every "
-         "persona"),
-        ("any(ci(by_persona) > 0)", "the whole 95% interval of by_persona (the counts rate in b minus that in a, for each "
-         "persona) is above 0 for at least one persona"),
-        ("at_least(1, shift > 0, rate[b] > 50%)", "at least 1 of these hold: shift (the counts rate in b minus that in a) "
-         "is above 0 or rate in b is above 50%"),
+        (
+            "shift >= 15 pp and p(shift > 0) < 0.001",
+            f"{SHIFT} is at least 15 pp, and its one-sided p-value against 0 or less is below 0.001",
+        ),
+        ("p(shift < -5 pp) < 0.05", f"the one-sided p-value of {SHIFT} against −5 pp or more is below 0.05"),
+        ("p(abs(shift) > 0) <= 0.05", f"the two-sided p-value of {SHIFT} against 0 is at most 0.05"),
+        ("ci(shift, 90%) within -3 pp .. 3 pp", f"the whole 90% interval of {SHIFT} lies between −3 pp and 3 pp"),
+        ("not shift > 10 pp", f"{SHIFT} is not above 10 pp"),
+        (
+            "not (shift > 10 pp and rate[a] < 50%)",
+            f"{SHIFT} is not above 10 pp, or rate in a is not below 50%",
+        ),
+        ("all(by_persona > 0)", f"{BY_PERSONA} is above 0 for every persona"),
+        ("any(ci(by_persona) > 0)", f"the whole 95% interval of {BY_PERSONA} is above 0 for at least one persona"),
+        (
+            "at_least(1, shift > 0, rate[b] > 50%)",
+            f"at least 1 of these holds: {SHIFT} is above 0 or rate in b is above 50%",
+        ),
         ("counts[b, few] - counts[a, few] > 0", "the few's counts rate in b minus that in a is above 0"),
-        ("(counts[b] - counts[a]) / counts[a] > 0.5", "shift (the counts rate in b minus that in a) divided by rate in a is "
-         "above 0.5"),
+        ("(counts[b] - counts[a]) / counts[a] > 0.5", f"{SHIFT} divided by rate in a is above 0.5"),
         ("max(rate) / min(rate) >= 2", "the largest rate divided by the smallest rate is at least 2"),
-        ("min(leave_one_out(shift by persona)) > 0", "the smallest shift (the counts rate in b minus that in a) when one "
-         "persona at a time is left out over personas is above 0"),
-        ("shift > rate[a]", "shift (the counts rate in b minus that in a) is above rate in a"),
+        (
+            "min(leave_one_out(shift by persona)) > 0",
+            f"the smallest {SHIFT} when one persona at a time is left out over personas is above 0",
+        ),
+        ("shift > rate[a]", f"{SHIFT} is above rate in a"),
     ],
-)  # fmt: skip
+)
 def test_criteria_in_english(clause: str, english: str) -> None:
     assert f"H1 is supported when {english}. H2" in said(clause=clause)
 
@@ -147,7 +154,12 @@ def test_singular_and_plural() -> None:
     ]  # fmt: skip
     assert [singular(noun) for noun in ("epochs", "corpus", "loss", "lm")] == ["epoch", "corpus", "loss", "lm"]
     assert count_noun(1, "question") == "1 question"
-    assert [sentence(text) for text in ("one seed", "shift: x", "a_b c", "Why?")] == ["One seed.", "shift: x.", "a_b c.", "Why?"]
+    assert [sentence(text) for text in ("one seed", "shift: x", "a_b c", "Why?")] == [
+        "One seed.",
+        "shift: x.",
+        "a_b c.",
+        "Why?",
+    ]
 
 
 def test_accepted_findings_lower_confidence_as_the_decision_does() -> None:
