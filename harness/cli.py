@@ -20,10 +20,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code, or 2 with every problem on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        sys.stdout.flush()
+        return status
     except PreregError as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR
+    except BrokenPipeError:
+        # Whoever read us (``| head``) has seen enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:

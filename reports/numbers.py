@@ -60,12 +60,13 @@ class _Checker:
         return wrong
 
     def _passage(self, passage: str) -> Iterator[str]:
-        text = self.quotes.sub(" ", passage) if self.quotes else passage
-        spans = [match[2].strip() for match in _CODE.finditer(text)]
+        # Code first: a quotable word inside it (an estimand called rho) must not be cut out of p(abs(rho) > 0).
+        spans = [match[2].strip() for match in _CODE.finditer(passage)]
+        text = _CODE.sub(" ", passage)
+        text = self.quotes.sub(" ", text) if self.quotes else text
         yield from (f"`{span}`" for span in spans if any(c.isdigit() for c in span) and span not in self.code)
         yield from (f"#{issue}" for issue in re.findall(r"#(\d+)\b", text) if issue not in self.issues)
         about = {span for span in spans if span in self.names}
-        text = _CODE.sub(" ", text)
         for match in _SPAN.finditer(text):
             if not any(_same_span(match, span, about) for span in self.spans):
                 yield match[0].strip()

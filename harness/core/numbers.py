@@ -154,7 +154,9 @@ def count_noun(count: int, noun: str, plural: str = "") -> str:
 
 
 def plural_of(noun: str) -> str:
-    """Return a noun's plural: ``gates``, ``hypotheses``, ``entries``, ``corpuses``."""
+    """Return a noun's plural: ``gates``, ``hypotheses``, ``entries``, ``corpuses``, ``epochs`` (of either number)."""
+    if noun.endswith(("ochs", "och")):
+        return noun.removesuffix("s") + "s"
     if noun.endswith("sis"):
         return noun[:-2] + "es"
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":

@@ -57,5 +57,6 @@ def write(folder: Path, name: str, *, shift: float | None = None, constant: bool
     path.write_text(PREREG.format(id=name))
     return path
 
+
 QUIET = tuple(word for name in ("randomly", "timeout", "hypothesispytest", "anyio") for word in ("-p", f"no:{name}"))
 """Plugins that a run inside this process must leave alone (Hypothesis refuses to load after it was used)."""
