@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.spec.scalars import UNIT_WORDS
@@ -160,17 +161,28 @@ def _span(meta: Any) -> dict[str, int]:
     return {"start": meta.start_pos, "end": meta.end_pos}
 
 
-def _parse(text: str) -> Arg:
-    from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
+@cache
+def _errors() -> ModuleType:
+    """Lark's exceptions as the parser raises them.
 
+    Kept with the parser: a test runner that puts ``sys.modules`` back would have lark imported a second time,
+    and its new classes do not match what the old parser raises.
+    """
+    import lark.exceptions
+
+    return lark.exceptions
+
+
+def _parse(text: str) -> Arg:
+    known = _errors()
     try:
         tree: Any = _builder().transform(_parser().parse(text))
-    except UnexpectedToken as error:
+    except known.UnexpectedToken as error:
         raise _unexpected(error.token, error.accepts or error.expected, text) from error
-    except UnexpectedCharacters as error:
+    except known.UnexpectedCharacters as error:
         at = error.pos_in_stream or 0
         raise FormulaError(f"'{text[at]}' cannot stand here", hint=_hint(text, at), position=at) from error
-    except VisitError as error:
+    except known.VisitError as error:
         raise error.orig_exc from error
     return tree  # type: ignore[no-any-return]
 

@@ -15,7 +15,7 @@ import toy_preregs
 # In-process runs put sys.modules back as it was: what a run imports itself would be imported anew by the next one,
 # and C extensions (yaml's, numpy's) do not survive that, in these tests or in later ones of this process.
 for _name in (
-    "numpy", "pyarrow.parquet", "matplotlib.figure",
+    "lark", "numpy", "pyarrow.parquet", "matplotlib.figure",
     "harness.check.run", "harness.compile.bind", "harness.compose", "harness.decide.court", "harness.execute.executor",
     "harness.plan.plan", "harness.plan.preflight", "harness.plugin.conclusions", "harness.plugin.reporting",
     "reports.model", "reports.render",

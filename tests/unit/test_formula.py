@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from harness.spec.formula import FormulaError, parse_criterion, parse_estimand
@@ -135,3 +137,12 @@ def test_spans_cover_the_text():
     assert isinstance(tree, And)
     text = "a > 0 and  (b + c) * 2 >= 15 pp "
     assert [text[one.start : one.end] for one in tree.of] == ["a > 0", "(b + c) * 2 >= 15 pp"]
+
+
+def test_errors_are_told_after_lark_has_been_imported_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test runners put sys.modules back; the cached parser then raises classes of the lark that it was built with."""
+    parse_criterion("a > 0")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lark"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(FormulaError, match="cannot stand here"):
+        parse_criterion("a > 0 more")
