@@ -1,4 +1,4 @@
-"""Write a report: clean_result.md, results.json, run.json and figures, each by an atomic rename.
+"""Write a report: clean_result.md, summary.md, results.json, run.json and figures, each by an atomic rename.
 
 results.json and run.json are written last, so an interrupted report is written again by the next run; an
 equal result under the same report version is not rendered twice.
@@ -67,7 +67,8 @@ def write(model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True) 
         for suffix, data in figure.files.items():
             _replace(out / "figures" / f"{figure.name}{suffix}", data)
     _replace(out / "clean_result.md", text.encode())
-    files.append("clean_result.md")
+    _replace(out / "summary.md", summary(model).encode())
+    files += ["clean_result.md", "summary.md"]
     _drop_stale(out, files)
     _replace(out / "results.json", content)
     _replace(out / "run.json", _run_json(run, files, figures, wrong))
@@ -204,7 +205,7 @@ def _current(out: Path, content: bytes, figures: bool) -> list[str] | None:
     if not isinstance(before, dict) or before.get("report_version") != REPORT_VERSION or before.get("unverified"):
         return None
     files = before.get("files")
-    if before.get("figures") != figures or not isinstance(files, list) or "clean_result.md" not in files:
+    if before.get("figures") != figures or not isinstance(files, list) or "summary.md" not in files:
         return None
     return [str(name) for name in files] if all((out / str(name)).is_file() for name in files) else None
 

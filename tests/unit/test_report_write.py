@@ -27,7 +27,7 @@ def test_every_file_is_there_and_nothing_else(written):
     out, files = written
     assert {path.relative_to(out).as_posix() for path in files} == set(snapshot(out))
     names = set(snapshot(out))
-    assert {"clean_result.md", "results.json", "run.json"} <= names
+    assert {"clean_result.md", "summary.md", "results.json", "run.json"} <= names
     assert {"figures/hero.png", "figures/hero.pdf", "figures/hero.meta.json"} <= names
 
 
@@ -107,7 +107,7 @@ def test_an_interrupted_report_is_completed_by_the_next_run(tmp_path, monkeypatc
     assert not (tmp_path / "results.json").exists()
     monkeypatch.setattr(render, "_replace", real)
     write(model, RUN, tmp_path, figures=False)
-    assert {"clean_result.md", "results.json", "run.json"} == set(snapshot(tmp_path))
+    assert {"clean_result.md", "summary.md", "results.json", "run.json"} == set(snapshot(tmp_path))
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
