@@ -14,7 +14,7 @@ rehearse: $(READY)
 	$(BIN)/pytest preregs/issue_310.yaml --rehearse
 
 test: $(READY)
-	$(BIN)/pytest tests -n 2
+	$(BIN)/pytest tests -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
