@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.compile.graph import Graph, Node, TableUse, build_graph
+from harness.compile.walks import refs
 from harness.contracts import versions
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.records import FileRef, Job
-from harness.contracts.trees import Call, Expression, Neg, Op, PValue, Ref, Value, expression_id
+from harness.contracts.trees import Expression, Ref, Value, expression_id
 from harness.core.ident import file_digest, key_digest
 
 Device = Literal["cpu", "cuda"]
@@ -146,9 +147,9 @@ class _Planner:
     ) -> str:
         inputs: dict[str, str] = {}
         placed: dict[str, list[dict[str, Any]]] = {}
-        for name, refs in _refs_by_measure(expression.tree).items():
+        for name, wanted in _refs_by_measure(expression.tree).items():
             for key, at in tables[name]:
-                if any(_takes_part(ref, at) for ref in refs):
+                if any(_takes_part(ref, at) for ref in wanted):
                     role = f"{name}/{len(placed.setdefault(name, []))}"
                     inputs[role] = key
                     placed[name].append({"role": role, "at": dict(at)})
@@ -248,26 +249,9 @@ def _major_minor(name: str) -> str:
         return "absent"
 
 
-def _refs(tree: Value) -> Iterable[Ref]:
-    match tree:
-        case Ref():
-            yield tree
-        case Neg():
-            yield from _refs(tree.of)
-        case Op():
-            yield from _refs(tree.left)
-            yield from _refs(tree.right)
-        case Call():
-            for arg in tree.args:
-                yield from _refs(arg)
-        case PValue():
-            yield from _refs(tree.of)
-            yield from _refs(tree.threshold)
-
-
 def _refs_by_measure(tree: Value) -> dict[str, list[Ref]]:
     found: dict[str, list[Ref]] = {}
-    for ref in _refs(tree):
+    for ref in refs(tree):
         found.setdefault(ref.measure, []).append(ref)
     return found
 
