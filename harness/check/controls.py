@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from harness.check.walk import column_of, deciding, leaves, nodes, refs, trees_of
+from harness.check.walk import column_of, deciding, refs
 from harness.contracts.bound import Bound, BoundMeasure, Clause
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Call, Compare, Num, PValue, Ref
+from harness.contracts.walks import leaves, nodes, trees_of
 
 RELATIONS = ("pearson", "spearman", "tau", "slope")
 

@@ -12,10 +12,11 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from harness.check.recorded import mean_of
-from harness.check.walk import column_of, leaves, nodes
+from harness.check.walk import column_of
 from harness.contracts.bound import Bound, BoundMeasure, Clause
 from harness.contracts.records import CheckFinding, Column
 from harness.contracts.trees import Call, Ci, Compare, Num, Op, PValue, Ref, Value
+from harness.contracts.walks import leaves, nodes
 
 FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.check.walk import leaves, nodes
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Compare, PValue
+from harness.contracts.walks import leaves, nodes
 
 
 def kill_on_points(bound: Bound) -> Iterator[CheckFinding]:

@@ -6,11 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 
-from harness.check.walk import deciding, nodes, refs
+from harness.check.walk import deciding, refs
 from harness.contracts.bound import Bound, BoundMeasure, Choice, Dim
 from harness.contracts.kinds import STAGES, LevelsOf
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Ref
+from harness.contracts.walks import nodes
 
 SHOWN = 6
 TAUGHT = ("source",)

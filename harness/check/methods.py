@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from harness.check.recorded import alike
-from harness.check.walk import nodes
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.records import Inference
 from harness.contracts.trees import Call, PValue, Ref, Value
+from harness.contracts.walks import nodes
 
 ENUMERATED = 50_000
 """Permutations up to which all are enumerated."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.check.walk import leaves, nodes
 from harness.contracts.bound import Bound, Clause, Hypothesis
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import All, Any_, AtLeast, Ci, Compare, Criterion, Not, Over, PValue
+from harness.contracts.walks import leaves, nodes
 
 
 def several_chances(bound: Bound) -> Iterator[CheckFinding]:

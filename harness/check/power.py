@@ -8,10 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from harness.check.walk import leaves
 from harness.contracts.bound import Bound, Clause, Hypothesis
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Compare, Num
+from harness.contracts.walks import leaves
 
 ENOUGH = 0.8
 LEVEL = 0.05

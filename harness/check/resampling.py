@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.check.walk import deciding, leaves, nodes, values
+from harness.check.walk import deciding
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Ci, Criterion, PValue, Ref, Value
+from harness.contracts.walks import leaves, nodes, values
 
 
 def cells_decide(bound: Bound) -> Iterator[CheckFinding]:

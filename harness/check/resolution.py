@@ -11,10 +11,11 @@ from fractions import Fraction
 from math import prod, sqrt
 
 from harness.check.methods import Method, method_of, refs, smallest_p
-from harness.check.walk import column_of, leaves, nodes, values
+from harness.check.walk import column_of
 from harness.contracts.bound import Bound, BoundMeasure, Clause, Hypothesis
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Ci, Compare, Num, Op, PValue, Ref, Value
+from harness.contracts.walks import leaves, nodes, values
 
 BOOTSTRAP_P = Fraction(1, 100)
 """A bootstrap p may not decide below this: its tails are too thin (`language.md`, Meaning)."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.check.walk import criteria, leaves, nodes, refs, trees_of
+from harness.check.walk import criteria, refs
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Op, Ref, Value
+from harness.contracts.walks import leaves, nodes, trees_of
 
 
 def unread_arms(bound: Bound) -> Iterator[CheckFinding]:

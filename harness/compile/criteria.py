@@ -9,9 +9,9 @@ from harness.compile.inference import check_inference, refuse_extremes
 from harness.compile.references import Broken
 from harness.compile.units import Typed, check_attainable, matched
 from harness.compile.values import Values
-from harness.compile.walks import refs
 from harness.contracts import trees
 from harness.contracts.trees import Criterion, Num
+from harness.contracts.walks import refs
 from harness.core.registry import did_you_mean
 from harness.spec import syntax
 from harness.spec.formula import FormulaError

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from harness.compile.functions import signature
 from harness.compile.references import Names
-from harness.compile.walks import calls, refs
+from harness.compile.walks import calls
 from harness.contracts.records import Inference
 from harness.contracts.trees import Value
+from harness.contracts.walks import refs
 from harness.spec.formula import FormulaError
 from harness.spec.syntax import Node
 

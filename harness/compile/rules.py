@@ -10,9 +10,9 @@ from harness.compile.criteria import Criteria, Place
 from harness.compile.references import Broken, Names
 from harness.compile.units import fitted
 from harness.compile.values import Values
-from harness.compile.walks import refs, trees_in
 from harness.contracts.bound import Choice, Clause, ConfidenceClaim, Hypothesis, TriageRow
 from harness.contracts.trees import Criterion, Expression, Num, expression_id
+from harness.contracts.walks import refs, trees_of
 from harness.core.errors import Problem, Where
 from harness.spec import model, syntax
 from harness.spec.formula import FormulaError, parse_criterion, parse_estimand
@@ -259,7 +259,7 @@ class Rules:
     def retrospective(self) -> bool:
         """Say whether every number that decides comes from recorded data."""
         clauses = [clause for one in self.hypotheses for clause in one.clauses] + self.gates + self.kills
-        read = {ref.measure for clause in clauses for tree in trees_in(clause.criterion) for ref in refs(tree)}
+        read = {ref.measure for clause in clauses for tree in trees_of(clause.criterion) for ref in refs(tree)}
         families = {self.names.measures[name].family for name in read}
         return families == {"recorded"}
 

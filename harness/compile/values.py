@@ -15,9 +15,9 @@ from harness.compile.functions import known_functions, result, signature
 from harness.compile.inference import check_inference, refuse_extremes
 from harness.compile.references import Broken, Fixed, Names, References
 from harness.compile.units import Typed, arithmetic, check_aligned, computed, constant, matched, negated, reach
-from harness.compile.walks import refs
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.trees import Call, Num, Op, PValue
+from harness.contracts.walks import refs
 from harness.core.registry import did_you_mean
 from harness.spec import syntax
 from harness.spec.formula import FormulaError

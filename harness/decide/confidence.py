@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.check.walk import nodes
 from harness.contracts.bound import BoundMeasure, Dim
 from harness.contracts.records import Confidence, ConfidenceWord, Finding
 from harness.contracts.trees import Call, Ci, Compare, Criterion, PValue, Value, expression_id
+from harness.contracts.walks import nodes, refs
 from harness.decide.compare import holds
 from harness.decide.court import Court
 from harness.decide.judge import leaves, values
 from harness.decide.sides import constant
-from harness.decide.subtrees import at_level, refs
+from harness.decide.subtrees import at_level
 
 Cap = tuple[ConfidenceWord, str]
 _ORDER: tuple[ConfidenceWord, ...] = ("LOW", "MODERATE", "HIGH")

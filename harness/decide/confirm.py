@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.check.walk import column_of, criteria, nodes, trees_of
+from harness.check.walk import column_of, criteria
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.kinds import Table
 from harness.contracts.records import Column, Decision, Estimate
 from harness.contracts.trees import Call, Ref, expression_id
+from harness.contracts.walks import nodes, trees_of
 from harness.core.errors import JobError, PreregError
 from harness.core.ident import seed_for
 from harness.decide.estimate import estimate
@@ -162,7 +163,7 @@ def judged(bound: Bound, levels: Sequence[Level], attempt: int = 0) -> Decision:
 
 def _read(tree: Any, tables: Mapping[str, list[tuple[dict[str, str], Path]]]) -> dict[str, Any]:
     """The tables that a formula reads, without the arms that it does not."""
-    from harness.decide.shape import refs
+    from harness.contracts.walks import refs
 
     found: dict[str, Any] = {}
     for name in {ref.measure for ref in refs(tree)}:

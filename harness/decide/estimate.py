@@ -14,6 +14,7 @@ from harness.contracts.bound import BoundMeasure
 from harness.contracts.display import display_unit
 from harness.contracts.records import Cell, Estimate, Interval
 from harness.contracts.trees import Expression, PValue, Ref, Value
+from harness.contracts.walks import nodes, refs
 from harness.core.errors import JobError
 from harness.core.numbers import format_interval
 from harness.decide.draws import NoInferenceError
@@ -22,7 +23,7 @@ from harness.decide.exact import ExactTable, exact, has_exact
 from harness.decide.infer import agreed, infer
 from harness.decide.labelled import Labelled
 from harness.decide.policy import spoilt, worst_cases
-from harness.decide.shape import axes_of, map_refs, refs, walk
+from harness.decide.shape import axes_of, map_refs
 from harness.decide.tables import World, level_counts, load_world, observations
 from harness.decide.uncertainty import Uncertainty
 from harness.stats.arrays import FloatArray
@@ -123,7 +124,7 @@ def _levels(expression: Expression, tree: Value, world: World, default: str) -> 
 
 def _uncertainty(tree: Value, evaluator: Evaluator, levels: Sequence[str]) -> Uncertainty | None:
     """Return the uncertainty when intervals are wanted and possible; leave the reason in the notes when not."""
-    if not levels or any(isinstance(node, PValue) for node in walk(tree)):
+    if not levels or any(isinstance(node, PValue) for node in nodes(tree)):
         return None
     try:
         found = infer(tree, evaluator.world, evaluator.value, evaluator.name)

@@ -14,7 +14,8 @@ from itertools import pairwise, product
 import numpy as np
 
 from harness.contracts.trees import Call, Neg, Num, Op, Ref, Value
-from harness.decide.shape import levels_of, refs, walk, without
+from harness.contracts.walks import nodes, refs
+from harness.decide.shape import levels_of, without
 from harness.decide.tables import World
 from harness.stats.arrays import IntArray
 from harness.stats.registry import EVALUATED, FUNCTIONS
@@ -39,7 +40,7 @@ class ExactTable:
 
 def has_exact(tree: Value, world: World) -> bool:
     """Whether every number is a count or a constant and every function keeps fractions."""
-    for node in walk(tree):
+    for node in nodes(tree):
         if isinstance(node, Call):
             if node.fn != "leave_one_out" and (node.fn in EVALUATED or FUNCTIONS.get(node.fn).exact is None):
                 return False

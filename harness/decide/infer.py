@@ -9,11 +9,12 @@ import numpy as np
 
 from harness.contracts.records import Inference
 from harness.contracts.trees import Call, Value
+from harness.contracts.walks import nodes, refs
 from harness.core.ident import seed_for
 from harness.decide import draws as drawing
 from harness.decide.draws import Design, Draws, NoInferenceError
 from harness.decide.labelled import Labelled
-from harness.decide.shape import axes_of, is_linear, push_means, refs, walk
+from harness.decide.shape import axes_of, is_linear, push_means
 from harness.decide.tables import World
 from harness.decide.uncertainty import Correlation, Resampled, SignFlip, Student, Uncertainty
 from harness.stats import jackknife, sign_flip
@@ -140,7 +141,7 @@ def agreed(tree: Value, world: World) -> Inference:
 
 
 def _refuse(tree: Value) -> None:
-    for node in walk(tree):
+    for node in nodes(tree):
         if isinstance(node, Call) and node.fn == "leave_one_out":
             raise NoInferenceError(SIDES)
         if isinstance(node, Call) and node.fn not in EVALUATED and FUNCTIONS.get(node.fn).interval:
@@ -188,7 +189,7 @@ def _correlation(question: Question) -> Uncertainty:
 
 def _pseudo(question: Question) -> list[FloatArray]:
     """Return the pseudo-values ``[n, c]`` of each independent population."""
-    if any(isinstance(node, Call) and node.fn == "median" for node in walk(question.tree)):
+    if any(isinstance(node, Call) and node.fn == "median" for node in nodes(question.tree)):
         raise NoInferenceError("the jackknife fails for a median; declare 'method: bootstrap'")
     result = []
     for population in question.design.populations:

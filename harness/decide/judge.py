@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeVar
 
-from harness.check.walk import leaves, values
 from harness.contracts.records import Estimate, Fact, Truth
 from harness.contracts.trees import (
     All,
@@ -24,6 +23,7 @@ from harness.contracts.trees import (
     Over,
     State,
 )
+from harness.contracts.walks import leaves, values
 from harness.core.errors import PreregError, Problem, Where
 from harness.decide import compare, kleene
 from harness.decide.sides import side_axes

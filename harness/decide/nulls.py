@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.contracts.trees import Call, PValue, Ref
+from harness.contracts.walks import nodes, refs
 from harness.core.errors import JobError
 from harness.decide.labelled import Labelled
 from harness.decide.leaf import cells
-from harness.decide.shape import refs, walk
 from harness.decide.tables import World
 from harness.stats.arrays import IntArray
 from harness.stats.permutation import arrangements
@@ -48,7 +48,7 @@ def make_shuffle(node: PValue, world: World, draws: int, rng: np.random.Generato
         JobError: the formula has nothing that shuffling the dim could change.
     """
     found = refs(node.of)
-    kept = any(isinstance(part, Call) and node.dim in part.over for part in walk(node.of))
+    kept = any(isinstance(part, Call) and node.dim in part.over for part in nodes(node.of))
     if kept:
         levels = next((ref.select[node.dim] for ref in found if node.dim in ref.keep), ())
         exchanged: tuple[str, ...] = ()

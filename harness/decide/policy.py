@@ -12,9 +12,10 @@ from functools import partial
 from itertools import product
 
 from harness.contracts.trees import Ref, Value
+from harness.contracts.walks import refs
 from harness.core.numbers import format_threshold, format_value
 from harness.decide.exact import exact, has_exact
-from harness.decide.shape import map_refs, refs
+from harness.decide.shape import map_refs
 from harness.decide.tables import World
 
 CUT = "truncated"

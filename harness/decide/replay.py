@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.check.walk import leaves, nodes, values
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.ports import Progress
 from harness.contracts.records import Decision, Estimate, Fact, Record
 from harness.contracts.trees import All, Any_, Criterion, Expression, Hyp, Not, Num, Ref, State, expression_id
+from harness.contracts.walks import leaves, nodes, values
 from harness.core.errors import PreregError
 from harness.core.ident import key_digest, seed_for
 from harness.decide.estimate import estimate

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from harness.contracts.trees import Call, Neg, Num, Op, PValue, Ref, Value
+from harness.contracts.walks import children, refs
 from harness.stats.registry import FUNCTIONS
-
-
-def children(tree: Value) -> tuple[Value, ...]:
-    """Return the trees directly inside one (a p-value's threshold included)."""
-    match tree:
-        case Neg():
-            return (tree.of,)
-        case Op():
-            return (tree.left, tree.right)
-        case Call():
-            return tree.args
-        case PValue():
-            return (tree.of, tree.threshold)
-        case _:
-            return ()
-
-
-def walk(tree: Value) -> Iterator[Value]:
-    """Yield the tree and everything inside it, outermost first."""
-    yield tree
-    for child in children(tree):
-        yield from walk(child)
-
-
-def refs(tree: Value) -> tuple[Ref, ...]:
-    """Return the references of a tree in reading order."""
-    return tuple(node for node in walk(tree) if isinstance(node, Ref))
 
 
 def axes_of(tree: Value) -> tuple[str, ...]:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from harness.check.walk import nodes
 from harness.contracts.trees import Call, Neg, Op, PValue, Ref, Value
-
-
-def refs(tree: Value) -> Iterator[Ref]:
-    """Yield the measured columns that a tree reads."""
-    return (node for node in nodes(tree) if isinstance(node, Ref))
+from harness.contracts.walks import nodes
 
 
 def contains(tree: Value, part: Value) -> bool:

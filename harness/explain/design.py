@@ -9,10 +9,11 @@ from pathlib import PurePath
 from typing import Any
 
 from harness.check.methods import Method, method_of
-from harness.check.walk import criteria, leaves, nodes, values
+from harness.check.walk import criteria
 from harness.contracts.bound import Arm, Bound, BoundMeasure, StageUse
 from harness.contracts.kinds import EVALS, PROBES, STAGES
 from harness.contracts.trees import Ci, Expression, PValue, Ref, Value
+from harness.contracts.walks import leaves, nodes, values
 from harness.core.numbers import format_threshold, parse_exact
 from harness.core.registry import Registry
 from harness.explain.values import Values, axes_of, subject

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.compile.graph import Graph, Node, TableUse, build_graph
-from harness.compile.walks import refs
 from harness.contracts import versions
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.records import FileRef, Job
 from harness.contracts.trees import Expression, Ref, Value, expression_id
+from harness.contracts.walks import refs
 from harness.core.ident import file_digest, key_digest
 
 Device = Literal["cpu", "cuda"]

@@ -8,12 +8,13 @@ import pytest
 
 from harness.check.methods import method_of
 from harness.check.solver.study import Study
-from harness.check.walk import criteria, nodes, trees_of
+from harness.check.walk import criteria
 from harness.compile.bind import bind, load_bound
 from harness.compose import declare_kinds
 from harness.contracts.bound import Bound
 from harness.contracts.records import Inference
 from harness.contracts.trees import Call, PValue
+from harness.contracts.walks import nodes, trees_of
 from harness.core.errors import PreregError
 from harness.decide.confirm import Confirmed, confirm, judged, reached
 from harness.decide.draws import NoInferenceError

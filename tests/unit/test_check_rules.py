@@ -14,12 +14,12 @@ from harness.check.leakage import normal
 from harness.check.methods import method_of, smallest_p
 from harness.check.power import power
 from harness.check.run import check, refused
-from harness.check.walk import leaves, nodes, values
 from harness.compile.bind import load_bound
 from harness.compose import declare_kinds
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import PValue
+from harness.contracts.walks import leaves, nodes, values
 
 REPO = Path(__file__).parents[2]
 QUIET = ("      close: ci(cosine) > 0.1\n", "")

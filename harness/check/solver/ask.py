@@ -13,8 +13,9 @@ import z3
 from harness.check.solver.rule import Rule
 from harness.check.solver.shapes import at, axes, places
 from harness.check.solver.words import Part
-from harness.check.walk import column_of, criteria, nodes, trees_of
+from harness.check.walk import column_of, criteria
 from harness.contracts.trees import Value
+from harness.contracts.walks import nodes, trees_of
 
 TIMEOUT_MS = 1500
 EDGES = (Fraction(2), Fraction(1), Fraction(1, 2), Fraction(1, 10))

@@ -14,10 +14,11 @@ from typing import Any
 
 import z3
 
-from harness.check.walk import column_of, nodes
+from harness.check.walk import column_of
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.records import Column
 from harness.contracts.trees import Call, Ref, Value
+from harness.contracts.walks import nodes
 
 STEPS = 100_000
 """Counts above which a rate's steps are too fine to matter: the solver takes it as any number."""

@@ -14,10 +14,11 @@ import z3
 from harness.check.solver.atoms import Atoms
 from harness.check.solver.numbers import Numbers
 from harness.check.solver.truths import Truth, Truths, conjunction
-from harness.check.walk import criteria, nodes, trees_of, values
+from harness.check.walk import criteria
 from harness.contracts.bound import Bound, Clause, Hypothesis
 from harness.contracts.records import VerdictWord
 from harness.contracts.trees import Ci, Compare, Criterion, Hyp, State, Value
+from harness.contracts.walks import nodes, trees_of, values
 
 
 class Rule:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from itertools import pairwise, product
 
-from harness.check.walk import nodes
 from harness.contracts.trees import Call, Neg, Num, Op, PValue, Ref, Value
+from harness.contracts.walks import nodes
 
 Place = Mapping[str, str]
 BETWEEN = " to "

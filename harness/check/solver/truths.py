@@ -11,7 +11,6 @@ import z3
 
 from harness.check.solver.numbers import Numbers
 from harness.check.solver.shapes import Place, at, axes, places
-from harness.check.walk import values
 from harness.contracts.trees import (
     All,
     Any_,
@@ -27,6 +26,7 @@ from harness.contracts.trees import (
     State,
     Value,
 )
+from harness.contracts.walks import values
 
 
 @dataclass(frozen=True)

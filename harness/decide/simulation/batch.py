@@ -14,9 +14,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.check.walk import nodes
 from harness.contracts.records import Estimate
 from harness.contracts.trees import Call, Ci, Compare, Op, PValue, Ref, Value
+from harness.contracts.walks import nodes, refs
 from harness.decide.compare import fact
 from harness.decide.draws import NoInferenceError
 from harness.decide.estimate import estimate_in
@@ -25,7 +25,7 @@ from harness.decide.exact import has_exact
 from harness.decide.infer import agreed, infer, method_of
 from harness.decide.labelled import Labelled, align
 from harness.decide.policy import CUT
-from harness.decide.shape import axes_of, map_refs, refs
+from harness.decide.shape import axes_of, map_refs
 from harness.decide.sides import constant
 from harness.decide.simulation.cells import Pooled, pooled_counts
 from harness.decide.simulation.comparing import (

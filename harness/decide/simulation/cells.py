@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contracts.trees import Rel, Value
+from harness.contracts.walks import refs
 from harness.decide import infer
 from harness.decide.draws import NoInferenceError
 from harness.decide.evaluate import MORE, Evaluator
-from harness.decide.shape import is_linear, refs
+from harness.decide.shape import is_linear
 from harness.decide.simulation.tables import EXPERIMENT
 from harness.decide.tables import World
 from harness.stats import fft_bootstrap, permutation

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.check.walk import leaves
 from harness.contracts.bound import Bound
 from harness.contracts.records import Truth
 from harness.contracts.trees import Ci, Compare, PValue
+from harness.contracts.walks import leaves
 from harness.core.errors import PreregError
 from harness.decide.correct import benjamini_hochberg, holm
 from harness.decide.simulation.batch import Batch

@@ -16,13 +16,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.check.walk import leaves
 from harness.contracts.display import is_difference
 from harness.contracts.trees import Compare, PValue, Ref, Value
+from harness.contracts.walks import leaves, nodes, refs
 from harness.core.errors import PreregError, Problem, Where
 from harness.decide.evaluate import Evaluator
 from harness.decide.policy import CUT
-from harness.decide.shape import axes_of, map_refs, refs, walk
+from harness.decide.shape import axes_of, map_refs
 from harness.decide.sides import constant
 from harness.decide.simulation.components import Components
 from harness.decide.simulation.places import parse_place
@@ -237,7 +237,7 @@ class Planter:
         return all(f"{r.measure}.{r.column}" in self.scene.readings for r in refs(tree)) and self._fits(tree)
 
     def _fits(self, tree: Value) -> bool:
-        if any(isinstance(node, PValue) for node in walk(tree)):
+        if any(isinstance(node, PValue) for node in nodes(tree)):
             return False
         own = [(self.scene.readings[f"{r.measure}.{r.column}"], r) for r in refs(tree)]
         return all(set(reading.selected(r, d)) <= set(reading.levels[d]) for reading, r in own for d in reading.dims)
@@ -249,7 +249,7 @@ class Planter:
                 limit = constant(leaf.right) if isinstance(leaf, Compare) else None
                 if not isinstance(leaf, Compare) or limit is None or axes_of(leaf.left) or not refs(leaf.left):
                     continue
-                if not any(isinstance(node, PValue) for node in walk(leaf.left)):
+                if not any(isinstance(node, PValue) for node in nodes(leaf.left)):
                     yield gate.name, leaf.left, leaf.rel, float(limit)
 
     def _clear_of(self, reading: Reading, above: float | None, below: float | None) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from harness.check.walk import leaves
 from harness.contracts.display import is_difference
 from harness.contracts.trees import Call, Ci, Compare, PValue, Value
-from harness.decide.shape import axes_of, refs
+from harness.contracts.walks import leaves, refs
+from harness.decide.shape import axes_of
 from harness.decide.sides import constant
 from harness.decide.simulation.scene import Scene
 

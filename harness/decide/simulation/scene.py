@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from harness.check.walk import leaves, nodes, values
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.records import Column
 from harness.contracts.trees import Call, Ci, Compare, Criterion, Expression, Ref, Value, expression_id
+from harness.contracts.walks import leaves, nodes, refs, values
 from harness.core.errors import PreregError, Problem, Where
 from harness.decide.policy import CUT
-from harness.decide.shape import refs
 from harness.decide.sides import constant
 
 TRENDS = ("pearson", "spearman", "tau", "slope", "aoc", "successive", "entropy")
