@@ -12,6 +12,7 @@ from harness.contracts.bound import Bound, Clause, Hypothesis
 from harness.contracts.records import CheckFinding
 from harness.contracts.trees import Compare, Num
 from harness.contracts.walks import leaves
+from harness.core.ident import unchanged
 
 ENOUGH = 0.8
 LEVEL = 0.05
@@ -45,9 +46,20 @@ def power(bound: Bound, store: Path | None) -> Iterator[CheckFinding]:
     if path is None or not path.is_file():
         yield _finding("note", owners[0].line, f"hypotheses.{owners[0].name}",
                        "power unknown: this registration has not been simulated",
+                       f"prereg simulate {bound.file} --run-sd 5pp, with the SD between runs that you expect in its "
+                       "place: it has no default")  # fmt: skip
+        return
+    try:
+        found = json.loads(path.read_bytes())
+        sound = unchanged(found)
+    except (ValueError, AttributeError):
+        sound = False
+    if not sound:
+        yield _finding("note", owners[0].line, f"hypotheses.{owners[0].name}",
+                       "power unknown: the stored simulation is damaged",
                        f"prereg simulate {bound.file}")  # fmt: skip
         return
-    yield from _simulated(json.loads(path.read_text("utf-8")), owners[0])
+    yield from _simulated(found, owners[0])
 
 
 def _simulated(found: dict[str, Any], owner: Hypothesis) -> Iterator[CheckFinding]:

@@ -21,6 +21,7 @@ _NOT_MEANING = frozenset({"line", "text", "expect", "meaning", "missing", "overr
 
 Mapping keys have no order, so neither have records with names; levels keep theirs in the dims.
 """
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 _LONGEST_PATH = 200
 """A judge's prompt is given as text or as a file; what is longer is text."""
 
@@ -86,6 +87,8 @@ def _written(value: Any) -> Any:
 
 
 def _plain(value: Any, declared: Mapping[str, str]) -> Any:
+    if type(value) in _AS_THEY_ARE:  # Nearly all of them: asked first, this takes half the time.
+        return value
     if isinstance(value, FileRef):
         return value.sha256
     if isinstance(value, BaseModel):

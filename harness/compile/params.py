@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
@@ -26,7 +27,8 @@ class LevelField:
     text: bool
 
 
-def level_fields(params: type[Record]) -> dict[str, LevelField]:
+@cache
+def level_fields(params: type[Record]) -> Mapping[str, LevelField]:
     """Return the fields of a kind's parameters that are marked with ``LevelsOf``, by the name users write."""
     found = {}
     for name, info in params.model_fields.items():

@@ -6,14 +6,40 @@ Whoever evaluates them needs no registration beside them. Built by ``harness.com
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
 
 from harness.contracts.records import Record
 from harness.core.ident import key_digest
 
 Rel = Literal[">", ">=", "<", "<="]
+
+
+class _ByNode:
+    """Marks a union of records of which ``node`` says which one it is.
+
+    pydantic's own discriminator does the same, with the schemas of all records inside the schema of each: building
+    them took a tenth of the time of ``prereg check``. Here a record's schema ends where the next record begins.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        kinds: dict[Any, type[Record]] = {kind.model_fields["node"].default: kind for kind in get_args(source)}
+
+        def read(value: object) -> Record:
+            kind = kinds.get(value.get("node")) if isinstance(value, Mapping) else None
+            if kind is not None:
+                return kind.model_validate(value)
+            if type(value) in kinds.values():
+                return value  # type: ignore[return-value]
+            raise ValueError(f"a mapping whose 'node' is one of {', '.join(kinds)}")
+
+        return core_schema.no_info_plain_validator_function(read)
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> Any:
+        return {"type": "object", "properties": {"node": {"type": "string"}}, "required": ["node"]}
 
 
 class Num(Record):
@@ -83,7 +109,7 @@ class PValue(Record):
     within: str = ""
 
 
-Value = Annotated[Num | Ref | Neg | Op | Call | PValue, Field(discriminator="node")]
+Value = Annotated[Num | Ref | Neg | Op | Call | PValue, _ByNode()]
 
 
 class Compare(Record):
@@ -163,7 +189,7 @@ class State(Record):
     state: Literal["supported", "killed"]
 
 
-Criterion = Annotated[Compare | Ci | Not | All | Any_ | Over | AtLeast | Hyp | State, Field(discriminator="node")]
+Criterion = Annotated[Compare | Ci | Not | All | Any_ | Over | AtLeast | Hyp | State, _ByNode()]
 
 
 def expression_id(tree: Value) -> str:

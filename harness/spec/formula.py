@@ -1,16 +1,16 @@
 """Parse formulas and criteria (`language.md`) into trees with positions. There is no ``eval`` anywhere.
 
-The grammar (``formula.lark``) reads values and criteria alike; the checks here tell them apart.
+The grammar (``formula.lark``) reads values and criteria alike; the checks here tell them apart. Formulas that are
+right are read with tables (``harness.spec.lalr``), the others once more by lark itself, for its account of the fault.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
-from pathlib import Path
-from types import ModuleType
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from harness.spec import lalr
 from harness.spec.scalars import UNIT_WORDS
 from harness.spec.syntax import (
     And,
@@ -31,7 +31,7 @@ from harness.spec.syntax import (
 )
 
 if TYPE_CHECKING:
-    from lark import Lark, Token
+    from lark import Token
 
 QUANTIFIERS = ("all", "any", "at_least")
 _WORDS = {
@@ -73,126 +73,73 @@ def parse_criterion(text: str) -> Tree:
     return tree.of
 
 
-@cache
-def _parser() -> Lark:
-    """Build the parser once per process, and lark's import with it."""
-    from lark import Lark
-
-    grammar = Path(__file__).with_name("formula.lark").read_text(encoding="utf-8")
-    return Lark(grammar, start="formula", parser="lalr", lexer="contextual", propagate_positions=True,
-                maybe_placeholders=False)  # fmt: skip
-
-
-@cache
-def _builder() -> Any:
-    from lark import Transformer, v_args
-
-    @v_args(meta=True)
-    class Build(Transformer[Any, Any]):
-        """Turns parsed rules into trees."""
-
-        def formula(self, meta: Any, items: list[Any]) -> Any:
-            return items[0]
-
-        def arg(self, meta: Any, items: list[Any]) -> Arg:
-            return Arg(items[0], items[1] if len(items) > 1 else (), **_span(meta))
-
-        def by(self, meta: Any, items: list[Any]) -> tuple[str, ...]:
-            return tuple(map(str, items))
-
-        def part(self, meta: Any, items: list[Any]) -> str:
-            return str(items[0])
-
-        def number(self, meta: Any, items: list[Any]) -> Number:
-            return Number(str(items[0]), str(items[1]) if len(items) > 1 else "", **_span(meta))
-
-        def name(self, meta: Any, items: list[Any]) -> Name:
-            selectors = items.pop() if isinstance(items[-1], list) else []
-            return Name(str(items[0]), items[1] if len(items) > 1 else "", tuple(selectors), **_span(meta))
-
-        def selectors(self, meta: Any, items: list[Any]) -> list[Any]:
-            return items
-
-        def selector(self, meta: Any, items: list[Any]) -> Selector:
-            words = [str(item)[1:-1] if item.type == "STRING" else str(item) for item in items]
-            return Selector(words[-1], words[0] if len(words) > 1 else "", **_span(meta))
-
-        def call(self, meta: Any, items: list[Any]) -> Call:
-            null = items.pop() if isinstance(items[-1], Null) else None
-            return Call(str(items[0]), tuple(items[1:]), null, **_span(meta))
-
-        def shuffled(self, meta: Any, items: list[Any]) -> Null:
-            within = str(items[1]) if len(items) > 1 else ""
-            return Null("shuffled", str(items[0]), within, **_span(meta))
-
-        def random(self, meta: Any, items: list[Any]) -> Null:
-            return Null("random", str(items[0]), "", **_span(meta))
-
-        def group(self, meta: Any, items: list[Any]) -> Any:
-            return dataclasses.replace(items[0], **_span(meta))
-
-        def negative(self, meta: Any, items: list[Any]) -> Negative:
-            if items[0] == "+":
-                raise FormulaError("a '+' before a value", "a value", position=meta.start_pos)
-            return Negative(items[1], **_span(meta))
-
-        def binary(self, meta: Any, items: list[Any]) -> Binary:
-            return Binary(str(items[1]), items[0], items[2], **_span(meta))
-
-        def compare(self, meta: Any, items: list[Any]) -> Compare:
-            return Compare(items[0], str(items[1]), items[2], **_span(meta))
-
-        def within(self, meta: Any, items: list[Any]) -> Within:
-            return Within(items[0], items[1], items[2], **_span(meta))
-
-        def not_(self, meta: Any, items: list[Any]) -> Not:
-            return Not(items[0], **_span(meta))
-
-        def and_(self, meta: Any, items: list[Any]) -> And:
-            return And(tuple(items), **_span(meta))
-
-        def or_(self, meta: Any, items: list[Any]) -> Or:
-            return Or(tuple(items), **_span(meta))
-
-    return Build()
-
-
-def _span(meta: Any) -> dict[str, int]:
-    return {"start": meta.start_pos, "end": meta.end_pos}
-
-
-@cache
-def _errors() -> ModuleType:
-    """Lark's exceptions as the parser raises them.
-
-    Kept with the parser: a test runner that puts ``sys.modules`` back would have lark imported a second time,
-    and its new classes do not match what the old parser raises.
-    """
-    import lark.exceptions
-
-    return lark.exceptions
-
-
 def _parse(text: str) -> Arg:
-    known = _errors()
     try:
-        tree: Any = _builder().transform(_parser().parse(text))
-    except known.UnexpectedToken as error:
-        raise _unexpected(error.token, error.accepts or error.expected, text) from error
-    except known.UnexpectedCharacters as error:
-        at = error.pos_in_stream or 0
-        raise FormulaError(f"'{text[at]}' cannot stand here", hint=_hint(text, at), position=at) from error
-    except known.VisitError as error:
-        raise error.orig_exc from error
+        tree: Any = lalr.parse(text, _made)
+    except (lalr.Unreadable, FormulaError):
+        # Rare, and then lark is worth its import: it knows what was expected.
+        from harness.spec import grammar
+
+        tree = grammar.parse(text, _made, partial(_fault, text))
     return tree  # type: ignore[no-any-return]
 
 
-def _unexpected(token: Token, expected: Any, text: str) -> FormulaError:
-    words = sorted({_WORDS[name] for name in expected if name in _WORDS})
+def _made(rule: str, start: int, end: int, items: list[Any]) -> Any:
+    """Return the part of the tree that a rule of the grammar stands for."""
+    span = {"start": start, "end": end}
+    match rule:
+        case "formula":
+            return items[0]
+        case "arg":
+            return Arg(items[0], items[1] if len(items) > 1 else (), **span)
+        case "by":
+            return tuple(map(str, items))
+        case "part":
+            return str(items[0])
+        case "number":
+            return Number(str(items[0]), str(items[1]) if len(items) > 1 else "", **span)
+        case "name":
+            selectors = items.pop() if isinstance(items[-1], list) else []
+            return Name(str(items[0]), items[1] if len(items) > 1 else "", tuple(selectors), **span)
+        case "selectors":
+            return items
+        case "selector":
+            words = [str(item)[1:-1] if item.type == "STRING" else str(item) for item in items]
+            return Selector(words[-1], words[0] if len(words) > 1 else "", **span)
+        case "call":
+            null = items.pop() if isinstance(items[-1], Null) else None
+            return Call(str(items[0]), tuple(items[1:]), null, **span)
+        case "shuffled" | "random":
+            return Null(rule, str(items[0]), str(items[1]) if len(items) > 1 else "", **span)
+        case "group":
+            return dataclasses.replace(items[0], **span)
+        case "negative":
+            if items[0] == "+":
+                raise FormulaError("a '+' before a value", "a value", position=start)
+            return Negative(items[1], **span)
+        case "binary":
+            return Binary(str(items[1]), items[0], items[2], **span)
+        case "compare":
+            return Compare(items[0], str(items[1]), items[2], **span)
+        case "within":
+            return Within(items[0], items[1], items[2], **span)
+        case "not_":
+            return Not(items[0], **span)
+        case "and_":
+            return And(tuple(items), **span)
+        case "or_":
+            return Or(tuple(items), **span)
+    raise AssertionError(f"the grammar has a rule '{rule}' that nothing is made of")
+
+
+def _fault(text: str, token: Token | None, expected: set[str], start: int) -> FormulaError:
+    """Return the error of what lark did not expect: a token, or (None) a character."""
+    words = " or ".join(sorted({_WORDS[name] for name in expected if name in _WORDS}))
+    if token is None:
+        return FormulaError(f"'{text[start]}' cannot stand here", hint=_hint(text, start), position=start)
     if token.type == "$END":
-        return FormulaError("the formula ends too early", " or ".join(words), position=len(text))
-    start = token.start_pos or 0
-    return FormulaError(f"'{token}' cannot stand here", " or ".join(words), _hint(text, start), position=start)
+        return FormulaError("the formula ends too early", words, position=len(text))
+    return FormulaError(f"'{token}' cannot stand here", words, _hint(text, start), position=start)
 
 
 def _hint(text: str, position: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
 
 from harness.spec.scalars import (
     Float,
@@ -29,10 +29,13 @@ from harness.spec.scalars import (
 class Section(BaseModel):
     """A mapping with known keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+    # Deferred: one schema is built for the whole registration instead of one for each of its sections as well.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
 
-Amount = Annotated[Quantity, BeforeValidator(parse_quantity)]
+Amount = Annotated[InstanceOf[Quantity], BeforeValidator(parse_quantity)]
 Word = Literal["HIGH", "MODERATE", "LOW"]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import z3
 
+from harness.check.solver.logic import rational
 from harness.check.solver.rule import Rule
 from harness.check.solver.shapes import at, axes, places
 from harness.check.solver.words import Part
@@ -22,7 +23,7 @@ EDGES = (Fraction(2), Fraction(1), Fraction(1, 2), Fraction(1, 10))
 """How far a witness keeps from every threshold, as shares of it: the widest that is possible."""
 SMALL = Fraction(1, 20)
 """The scale of a distance from 0."""
-TIGHT = z3.Q(1, 100)
+TIGHT = rational(Fraction(1, 100))
 """Half the width of intervals in a witness, where it can be had: what a table with little noise gives."""
 
 
@@ -73,8 +74,7 @@ class Questions:
         self.solver.push()
         try:
             own = {self._bool(f"part#{index}"): part for index, part in enumerate(parts)}
-            for flag, part in own.items():
-                self.solver.add(z3.Implies(flag, part.fact))
+            self.solver.add([z3.Implies(flag, part.fact) for flag, part in own.items()])
             ranges = {flag: name for name, (flag, _) in self._ranges.items()}
             every = [*own, *ranges]
             found = self.solver.check(self._likely, *every)
@@ -110,11 +110,12 @@ class Questions:
         for index, facts in enumerate(lists):
             fresh = facts[self._loaded[index] :]
             self._loaded[index] = len(facts)
-            self.solver.add(*(z3.Implies(self._likely, fact) if index == 2 else fact for fact in fresh))
+            self.solver.add([z3.Implies(self._likely, fact) for fact in fresh] if index == 2 else fresh)
         for name, facts in numbers.atoms.ranges.items():
             flag, done = self._ranges.get(name) or (z3.Bool("range " + " ".join(name)), 0)
-            self.solver.add(*(z3.Implies(flag, fact) for fact in facts[done:]))
-            self._ranges[name] = (flag, len(facts))
+            if done < len(facts):
+                self.solver.add([z3.Implies(flag, fact) for fact in facts[done:]])
+                self._ranges[name] = (flag, len(facts))
 
     def _range_said(self, name: tuple[str, str, str]) -> str:
         measure, column, end = name
@@ -135,7 +136,7 @@ class Questions:
         for edge in EDGES:
             flag = self._bool(f"away#{edge}")
             for distance, scale in (*self.rule.truths.margins, *((each, SMALL) for each in self.rule.numbers.edges)):
-                gap = z3.Q((edge * scale).numerator, (edge * scale).denominator)
+                gap = rational(edge * scale)
                 self.solver.add(z3.Implies(flag, z3.Or(distance >= gap, distance <= -gap)))
         for also in ([flag, *more] for more in ([precise], []) for flag in (self._bool(f"away#{e}") for e in EDGES)):
             if self.solver.check(*also, *held) == z3.sat:

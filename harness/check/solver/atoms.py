@@ -14,6 +14,7 @@ from typing import Any
 
 import z3
 
+from harness.check.solver.logic import rational
 from harness.check.walk import column_of
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.records import Column
@@ -64,7 +65,7 @@ class Atoms:
         for groups in product(*parts):
             weight = Fraction(prod(len(group) for group in groups), total)
             variable = self._variable(measure, column, tuple(zip(dims, groups, strict=True)))
-            terms.append(variable if weight == 1 else z3.Q(weight.numerator, weight.denominator) * variable)
+            terms.append(variable if weight == 1 else rational(weight) * variable)
         return terms[0] if len(terms) == 1 else z3.Sum(terms)
 
     def _parts(
@@ -112,19 +113,14 @@ class Atoms:
                 hits = z3.Int(f"{name}.k")
                 self.facts.append(variable * trials == z3.ToReal(hits))
             if column.low is not None:
-                self._range(measure, column, "low", variable >= _real(column.low))
+                self._range(measure, column, "low", variable >= rational(Fraction(column.low)))
             if column.high is not None:
-                self._range(measure, column, "high", variable <= _real(column.high))
+                self._range(measure, column, "high", variable <= rational(Fraction(column.high)))
             self.made[atom] = variable
         return self.made[atom]
 
     def _range(self, measure: BoundMeasure, column: Column, end: str, fact: Any) -> None:
         self.ranges.setdefault((measure.name, column.name, end), []).append(fact)
-
-
-def _real(number: float) -> Any:
-    fraction = Fraction(number)
-    return z3.Q(fraction.numerator, fraction.denominator)
 
 
 def _trials(measure: BoundMeasure, column: Column, groups: tuple[tuple[str, tuple[str, ...]], ...]) -> int:

@@ -18,6 +18,7 @@ import z3
 
 from harness.check.methods import Method, method_of, smallest_p
 from harness.check.solver.atoms import Atoms
+from harness.check.solver.logic import rational
 from harness.check.solver.shapes import at, axes, is_constant, key, places
 from harness.contracts.trees import Call, Neg, Num, Op, PValue, Ref, Value
 
@@ -115,7 +116,7 @@ class Numbers:
         above, below = (low > threshold, high < threshold) if strict else (low >= threshold, high <= threshold)
         says = z3.Or(above, below) if two_sided else above if p.rel in (">", ">=") else below
         self.edges.append(low - threshold if two_sided or p.rel in (">", ">=") else high - threshold)
-        small = self.value(p) < _q(alpha) if strict else self.value(p) <= _q(alpha)
+        small = self.value(p) < rational(alpha) if strict else self.value(p) <= rational(alpha)
         self._proven(spread.method, small == says)
 
     def against(self, tree: Value, number: Fraction) -> None:
@@ -124,8 +125,8 @@ class Numbers:
         known = self._quotients.get(key(tree))
         if known is not None:
             quotient, top, bottom = known
-            for of, sign in ((quotient > _q(number), top > _q(number) * bottom),
-                             (quotient < _q(number), top < _q(number) * bottom)):  # fmt: skip
+            for of, sign in ((quotient > rational(number), top > rational(number) * bottom),
+                             (quotient < rational(number), top < rational(number) * bottom)):  # fmt: skip
                 self.links.append(z3.Implies(bottom > 0, of == sign))
 
     def arguments(self, call: Call) -> list[Value]:
@@ -137,7 +138,7 @@ class Numbers:
     def _value(self, tree: Value) -> Any:
         match tree:
             case Num():
-                return _q(Fraction(tree.value))
+                return rational(Fraction(tree.value))
             case Ref():
                 return self.atoms.mean(tree)
             case Neg():
@@ -171,7 +172,7 @@ class Numbers:
         weights = _weights(tree)
         if weights is not None:
             first, per = weights
-            return first + z3.Sum([_q(w) * part for w, part in zip(per, parts, strict=True)])
+            return first + z3.Sum([rational(w) * part for w, part in zip(per, parts, strict=True)])
         free = self._fresh()
         low, high = BOUNDED.get(tree.fn, (None, None))
         self.links += [free >= low] if low is not None else []
@@ -203,15 +204,15 @@ class Numbers:
 
     def _p(self, p: PValue) -> Any:
         free = self._fresh()
-        self.links += [free >= _q(smallest_p(p, self.atoms.measures)), free <= 1]
+        self.links += [free >= rational(smallest_p(p, self.atoms.measures)), free <= 1]
         tree, threshold, two_sided = _tested(p)
         if isinstance(p.threshold, Num):
             self.against(tree, Fraction(p.threshold.value))
         above = self.value(tree) > threshold if p.rel in (">", ">=") else self.value(tree) < threshold
         if p.null is not None:
-            self.likely.append(z3.Implies(free < _q(Fraction(1, 2)), above))
+            self.likely.append(z3.Implies(free < rational(Fraction(1, 2)), above))
         elif not two_sided:
-            self._proven(method_of(tree, self.atoms.measures), (free < _q(Fraction(1, 2))) == above, CENTRED)
+            self._proven(method_of(tree, self.atoms.measures), (free < rational(Fraction(1, 2))) == above, CENTRED)
         return free
 
     def _proven(self, method: Method, fact: Any, also: tuple[str, ...] = ()) -> None:
@@ -233,8 +234,8 @@ def _tested(p: PValue) -> tuple[Value, Any, bool]:
     two_sided = isinstance(p.of, Call) and p.of.fn == "abs"
     of = p.of.args[0] if isinstance(p.of, Call) and two_sided else p.of
     if isinstance(p.threshold, Num):
-        return of, _q(Fraction(p.threshold.value)), two_sided
-    return Op(op="-", left=of, right=p.threshold), _q(Fraction(0)), two_sided
+        return of, rational(Fraction(p.threshold.value)), two_sided
+    return Op(op="-", left=of, right=p.threshold), rational(Fraction(0)), two_sided
 
 
 def _weights(call: Call) -> tuple[Any, list[Fraction]] | None:
@@ -248,14 +249,10 @@ def _weights(call: Call) -> tuple[Any, list[Fraction]] | None:
     if call.fn == "slope":
         middle = sum(x, Fraction(0)) / len(x)
         square = sum(((each - middle) ** 2 for each in x), Fraction(0))
-        return _q(Fraction(0)), [(each - middle) / square for each in x]
+        return rational(Fraction(0)), [(each - middle) / square for each in x]
     order = sorted(range(len(x)), key=x.__getitem__)
     weights = [Fraction(0)] * len(x)
     for before, after in pairwise(order):
         for end in (before, after):
             weights[end] -= (x[after] - x[before]) / 2 / (max(x) - min(x))
-    return _q(Fraction(1)), weights
-
-
-def _q(number: Fraction) -> Any:
-    return z3.Q(number.numerator, number.denominator)
+    return rational(Fraction(1)), weights

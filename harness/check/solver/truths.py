@@ -9,6 +9,7 @@ from typing import Any
 
 import z3
 
+from harness.check.solver.logic import RELATIONS
 from harness.check.solver.numbers import Numbers
 from harness.check.solver.shapes import Place, at, axes, places
 from harness.contracts.trees import (
@@ -116,7 +117,7 @@ class Truths:
         self._tie(left, leaf.rel, right)
         self._tie(right, _flipped(leaf.rel), left)
         a, b = numbers.value(left), numbers.value(right)
-        holds = {">": a > b, ">=": a >= b, "<": a < b, "<=": a <= b}[leaf.rel]
+        holds = RELATIONS[leaf.rel](a, b)
         self._away(a - b, right)
         known = z3.And(numbers.known(left), numbers.known(right))
         if corrected and isinstance(left, PValue):
@@ -134,7 +135,7 @@ class Truths:
             tree = at(limit, place)
             bound = numbers.value(tree)
             known.append(numbers.known(tree))
-            facts.append({">": end > bound, ">=": end >= bound, "<": end < bound, "<=": end <= bound}[rel])
+            facts.append(RELATIONS[rel](end, bound))
             self._away(end - bound, tree)
             if isinstance(tree, Num):
                 numbers.against(of, Fraction(tree.value))
