@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from harness.contracts.ports import HiddenReader, Progress, Sampler, Trainer
 from harness.contracts.records import Column, Message, ModelRef, Record
+from harness.contracts.resume import MemoryPartial, Partial
 from harness.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Context:
     to system prompts and ``questions`` names to texts, in the order of the bank, restricted to what the
     job needs; ``sets`` gives named sets of either. ``rows`` are finetuning rows in messages form.
     ``seed`` is the job's; derive every draw from it with ``seed_for(kind, name, seed)``. ``inputs`` are
-    directories of input artifacts by role, ``out`` the directory to fill.
+    directories of input artifacts by role, ``out`` the directory to fill. ``partial`` keeps unfinished work
+    for the case that this process ends before the job does.
     """
 
     out: Path
@@ -55,6 +57,7 @@ class Context:
     trainer: Trainer | None = None
     sampler: Sampler | None = None
     reader: HiddenReader | None = None
+    partial: Partial = field(default_factory=MemoryPartial)
 
 
 @dataclass(frozen=True)

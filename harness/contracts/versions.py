@@ -13,11 +13,12 @@ JOBS = {
     "verdict": 1,
     "replay": 1,
     "null": 1,
+    "breakdown": 1,
 }
 """Job kinds of the harness itself (stages, probes and evals carry their own ``version``)."""
 
-PORTS = {"trainer": 1, "sampler": 1, "reader": 1}
-"""Implementations of the ports in ``fixtures/``."""
+PORTS = {"trainer": 1, "sampler": 1, "reader": 2, "sampler.vllm": 1}
+"""Implementations of the ports in ``fixtures/``; a name after the dot is the engine of another than transformers."""
 
 REGISTERS = 1
 """The generator of finetuning rows for rehearsals (``fixtures/embedded/registers.py``)."""

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from harness.contracts.kinds import EVALS, Context, PersonaLevels, Port, QuestionLevels, Table
 from harness.contracts.records import Column, Completion, Message, Record, SampleRequest, SamplingSpec
+from harness.contracts.resume import sample_on
 from harness.core.errors import JobError
 from harness.core.ident import seed_for
 
@@ -105,7 +106,7 @@ class MarkerRate:
         assert ctx.sampler is not None
         cells = [(persona, question) for persona in params.persona for question in params.question]
         requests = [_request(persona, question, params.completions, ctx) for persona, question in cells]
-        drawn = ctx.sampler.sample(ctx.model, requests, params.sampling, progress=ctx.progress)
+        drawn = sample_on(ctx.sampler, ctx.model, requests, params.sampling, partial=ctx.partial, progress=ctx.progress)
         scored = [
             [_score(cell, k, completion, params.match) for k, completion in enumerate(completions)]
             for cell, completions in zip(cells, drawn, strict=True)

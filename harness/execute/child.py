@@ -8,7 +8,9 @@ must cost nothing.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
+import logging
 import os
 import platform
 import signal
@@ -17,24 +19,33 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.contracts.ports import Progress
 from harness.contracts.records import Job
-from harness.core.durable import full_error, is_full
+from harness.contracts.resume import Partial
+from harness.core.durable import is_full
 from harness.core.errors import JobError, PreregError
 from harness.core.locks import OwnedLock
+from harness.core.partial import Stopped
 from harness.core.store import DamagedError, MissingError, Store
+from harness.execute import machine
+from harness.execute.ending import SAVED, Ending
 from harness.execute.progress import FileProgress
+from harness.plan.learn import note as note_cost
 
 ENTRY = "harness.compose:run_job"
-"""What a child calls with ``(job, inputs, out, progress)``: the composition root knows every kind."""
+"""What a child calls with ``(job, inputs, out, progress)``: the composition root knows every kind.
+
+An entry that takes a fifth argument is given the job's unfinished work."""
 
 DONE, FAILED, FULL, LOCKED, NO_SLOT, NO_INPUT = 0, 1, 74, 75, 76, 77
-"""Exit statuses: stored; failed, with a marker; disk full; and three that mean "try again"."""
+"""Exit statuses: stored; failed, with a marker; disk full; and three that mean "try again", as ``SAVED`` does."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,10 @@ class Request:
 def serve(request: Request, lifeline: int) -> int:
     """Run one request and return the exit status. ``lifeline`` reads end-of-file when the parent is dead."""
     parent = os.getppid()
-    threading.Thread(target=_watch, args=(lifeline, parent), name="lifeline", daemon=True).start()
     store = Store(request.store)
+    ending = Ending(store, request.run)
+    ending.listen()
+    threading.Thread(target=_watch, args=(lifeline, parent, ending), name="lifeline", daemon=True).start()
     job = Job.model_validate(request.job)
     lock = store.lock(job.key, job.label)
     lease = OwnedLock(Path(request.lease), job.label)
@@ -72,16 +85,17 @@ def serve(request: Request, lifeline: int) -> int:
         if not lock.acquire():
             return LOCKED
         if store.has(job.key):
+            store.partial(job.key).drop()  # of a process that died right after it had stored the artifact
             return DONE
         if not lease.acquire():
             return NO_SLOT
         if request.device == "cuda":
             os.environ["CUDA_VISIBLE_DEVICES"] = request.slot
-        return _make(job, store, request)
+        return _make(job, store, request, ending)
     except OSError as error:
-        traceback.print_exc()
         if is_full(error):
             return FULL
+        traceback.print_exc()
         store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
         return FAILED
     finally:
@@ -89,7 +103,7 @@ def serve(request: Request, lifeline: int) -> int:
         lock.release()
 
 
-def _make(job: Job, store: Store, request: Request) -> int:
+def _make(job: Job, store: Store, request: Request, ending: Ending) -> int:
     try:
         inputs = {role: store.open(key) for role, key in job.inputs.items()}
     except (DamagedError, MissingError) as error:
@@ -101,15 +115,26 @@ def _make(job: Job, store: Store, request: Request) -> int:
     draft: Path | None = None
     try:
         draft = store.begin(job.key)
-        load_entry(request.entry)(job, inputs, draft, progress)
-        store.commit(job, draft, {**describe_process(), "wall_s": round(time.monotonic() - wall, 3), "device": device})
-    except BaseException as error:
-        traceback.print_exc()
+        resumed = bool(store.partial(job.key).names())  # what an earlier process spent is not in the figures below
+        ending.partial = store.partial(job.key)
+        with remarks() as said:
+            call_entry(request.entry, job, inputs, draft, ending.stops(progress), ending.partial)
+        spent = round(time.monotonic() - wall, 3)
+        made = {**describe_process(), "wall_s": spent, "device": device, "run": request.run}
+        made |= {"resumed": True} if resumed else {}
+        store.commit(job, draft, {**made, "remarks": said} if said else made)
+        note_cost(store, job, made)
+    except Stopped as stop:
+        print(f"{stop}; what is finished is kept", file=sys.stderr)
         if draft is not None:
             store.abandon(draft)
-        if is_full(error):
-            print(full_error(store.root), file=sys.stderr)
+        return SAVED
+    except BaseException as error:
+        if draft is not None:
+            store.abandon(draft)
+        if is_full(error):  # no traceback: it says nothing more, and the log may lie on the same disk
             return FULL
+        traceback.print_exc()
         store.fail(request.run, job.key, explain(error), job.label)
         return FAILED
     finally:
@@ -124,6 +149,35 @@ def explain(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).strip()
 
 
+def call_entry(
+    name: str, job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress, partial: Partial
+) -> None:
+    """Call the function that ``name`` names, with the job's unfinished work if it takes that many arguments."""
+    function = load_entry(name)
+    arguments: tuple[Any, ...] = (job, inputs, out, progress)
+    with suppress(TypeError):  # and not around the call: an error of the job is no error while handling another
+        inspect.signature(function).bind(*arguments, partial)
+        arguments = (*arguments, partial)
+    function(*arguments)
+
+
+@contextmanager
+def remarks() -> Iterator[list[str]]:
+    """Collect what the job says through the logger ``prereg``, for the manifest; its log shows it as well."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("prereg")
+    shown = logging.StreamHandler()
+    for each in (handler, shown):
+        logger.addHandler(each)
+    try:
+        yield said
+    finally:
+        for each in (handler, shown):
+            logger.removeHandler(each)
+
+
 def load_entry(name: str) -> Callable[..., None]:
     """Return the function that ``module:function`` names."""
     module, _, function = name.partition(":")
@@ -133,29 +187,30 @@ def load_entry(name: str) -> Callable[..., None]:
 
 def describe_process() -> dict[str, Any]:
     """Return what this process is and has used: for the manifest, never for a result."""
-    cpu, memory = 0.0, 0.0
+    cpu = 0.0
     if sys.platform != "win32":
         import resource
 
         own, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = own.ru_utime + own.ru_stime + waited.ru_utime + waited.ru_stime
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        memory = max(own.ru_maxrss, waited.ru_maxrss) / unit
-    names = ("torch", "transformers", "peft", "vllm", "numpy", "scipy", "pyarrow")
+    names = ("torch", "transformers", "peft", "vllm", "numpy", "scipy", "statsmodels", "pyarrow")
     loaded = {name: str(getattr(sys.modules[name], "__version__", "")) for name in names if name in sys.modules}
+    on_gpu = {"gpu": machine.gpu_name(), "max_gpu_mb": round(machine.peak_gpu_mb(), 1)}
     return {
         "cpu_s": round(cpu, 3),
-        "max_rss_mb": round(memory, 1),
+        "max_rss_mb": round(machine.peak_rss_mb(), 1),
+        **(on_gpu if on_gpu["gpu"] else {}),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "python": platform.python_version(),
         "versions": loaded,
         "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **machine.noted(),
     }
 
 
-def _watch(lifeline: int, parent: int) -> None:
-    """End this process and its own children when the parent is gone."""
+def _watch(lifeline: int, parent: int, ending: Ending) -> None:
+    """End this process and its own children when the parent is gone, and ask for the end when the run is stopped."""
     if sys.platform == "win32":
         while os.read(lifeline, 1):
             pass
@@ -167,6 +222,7 @@ def _watch(lifeline: int, parent: int) -> None:
     while os.getppid() == parent:
         if poll.poll(1000) and not os.read(lifeline, 1):
             break
+        ending.look()
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -6,66 +6,37 @@ artifact that it is done, its failure marker that nobody should try again in thi
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from harness.contracts.records import Job
-from harness.core.durable import full_error
+from harness.core.durable import full_error, is_full
 from harness.core.errors import JobError
 from harness.core.locks import Holder
 from harness.core.store import DamagedError, MissingError, Store
-from harness.execute.child import DONE, FULL, LOCKED, NO_INPUT, NO_SLOT
-from harness.execute.needs import missing_jobs
+from harness.execute.child import LOCKED, NO_INPUT, NO_SLOT
+from harness.execute.ending import SAVED
+from harness.execute.events import Event, Happening, JobFailedError, new_run_id, why_ended
+from harness.execute.needs import Missing
 from harness.execute.pool import Options, Pool, lane_name, last_lines
 from harness.execute.progress import Running, read_running
 
 POLL = (0.05, 0.25)
 """Seconds between two looks at a lock that somebody else holds: the first, and the longest after doublings."""
 
+GRACE = 20.0
+"""Seconds that children have to save and leave; a pod that is preempted is killed 30 s after its SIGTERM."""
+
 SPOILT = 3
-"""So many times may a job find its inputs damaged before that is an error."""
-
-Happening = Literal["started", "progress", "finished", "failed", "waiting", "damaged", "note"]
+"""So many times may a job find its inputs damaged, or be asked to end from outside, before that is an error."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something to show.
-
-    ``text`` is who holds the lock (waiting), the error (failed), what was wrong (damaged), what is being
-    done (progress). ``seconds`` is the job's age; ``running`` comes with progress.
-    """
-
-    what: Happening
-    key: str = ""
-    label: str = ""
-    text: str = ""
-    seconds: float = 0.0
-    running: Running | None = None
-
-
-class JobFailedError(JobError):
-    """A job failed in this run, here or in another process; its message ends with the log's last lines."""
-
-    def __init__(self, key: str, label: str, reason: str, log: Path) -> None:
-        self.key, self.label, self.reason, self.log = key, label, reason, log
-        self.tail = last_lines(log)
-        text = f"job '{label}' failed: {reason}"
-        if self.tail:
-            text += f"\nlog: {log}, its last lines:\n" + "\n".join(f"  {line}" for line in self.tail)
-        super().__init__(text)
-
-
-def new_run_id() -> str:
-    """Return the id of a new run: its time and something random. All processes of a run share it."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+__all__ = ["Event", "Executor", "JobFailedError", "new_run_id"]
 
 
 class Executor:
@@ -89,6 +60,8 @@ class Executor:
         self._on_event = on_event or (lambda event: None)
         self._pool = Pool(store, run_id, options or Options())
         self._expected: tuple[str, ...] = ()
+        self._wanted: tuple[Sequence[str], Missing] | None = None
+        self._ahead: Missing | None = None
         self._stored: set[str] = set()
         self._failed: dict[str, str] = {}
         self._spoilt: Counter[str] = Counter()
@@ -104,28 +77,47 @@ class Executor:
         A job that fails ahead of its time is told when something that needs it is obtained.
         """
         self._expected = tuple(keys)
+        self._ahead = None
 
     def obtain(self, keys: Iterable[str]) -> None:
         """Return when all these artifacts are stored and verified, making what is missing.
 
         Raises:
             JobFailedError: a job that they need failed in this run; jobs already started go on.
-            JobError: an artifact is neither stored nor planned, or no child can be started.
+            JobError: an artifact is neither stored nor planned, no child can be started, or the disk is full.
             PreregError: the store cannot be used.
+            KeyboardInterrupt: Ctrl-C here, or another process of this run stopped it; children have saved.
         """
         wanted = tuple(keys)
-        try:
+        with self._whole():
             while not self._settled(wanted):
                 pass
+
+    def drain(self) -> None:
+        """Return when the children at work have ended: another process of the run may be waiting for their jobs.
+
+        After a failure or a stop nobody does.
+        """
+        with self._whole(), contextlib.suppress(JobError):
+            while self._pool.keys and not self._lost() and not self.store.stopped(self.run_id):
+                self._turn(POLL[1])
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Leave no child behind when this process is asked to end, and say clearly that a disk is full."""
+        try:
+            yield
         except (KeyboardInterrupt, SystemExit):
             self.close()
             raise
+        except OSError as error:
+            raise full_error(self.store.root) if is_full(error) else error from error
 
     def status(self) -> list[Running]:
         """Return the jobs at work in this run, in any process of it."""
         return read_running(self.store.progress(self.run_id))
 
-    def close(self, grace: float = 2.0) -> None:
+    def close(self, grace: float = GRACE) -> None:
         """End every child: ask, wait up to ``grace`` seconds, then kill. The next :meth:`obtain` starts anew."""
         self._pool.close(grace)
 
@@ -140,20 +132,39 @@ class Executor:
     # --- one turn --------------------------------------------------------------------------------
 
     def _settled(self, wanted: Sequence[str]) -> bool:
-        missing = missing_jobs(wanted, self.jobs, self._has)
+        missing = self._missing(wanted)
         if not missing:
             return self._verified(wanted)
+        if self.store.stopped(self.run_id):
+            raise KeyboardInterrupt("another process of this run was asked to stop")
         self.store.prepare()  # not before: what is all there can be read from a folder that cannot be written
         self._raise_failure(missing)
-        self._pool.wait(self._launch({**missing, **self._ahead(missing)}))
+        self._turn(self._launch(missing))
+        return False
+
+    def _turn(self, pause: float) -> None:
+        self._pool.wait(pause)
         self._listen()
         self._show_progress()
-        return False
+
+    def _missing(self, wanted: Sequence[str]) -> Missing:
+        """Return what is missing of ``wanted``; walk the plan only when something else is wanted or was damaged."""
+        if self._wanted is None or self._wanted[0] != wanted:
+            self._wanted = (wanted, Missing(wanted, self.jobs, self._has))
+        if self._ahead is None:
+            self._ahead = Missing(self._expected, self.jobs, self._has)
+        return self._wanted[1]
+
+    def _walk_again(self) -> None:
+        self._wanted = self._ahead = None
 
     def _has(self, key: str) -> bool:
         if key not in self._stored and self.store.has(key):
             self._stored.add(key)
             self._retry.pop(key, None)
+            for missing in (self._wanted[1] if self._wanted else None, self._ahead):
+                if missing is not None:
+                    missing.stored(key)
             if self._told.pop(key, None):
                 self._tell("finished", key, "made by another process")
         return key in self._stored
@@ -167,49 +178,54 @@ class Executor:
                 if key not in self.jobs:
                     raise
                 self._stored.discard(key)
+                self._walk_again()
                 self._tell("damaged", key, str(error))
                 sound = False
         return sound
 
-    def _raise_failure(self, missing: Mapping[str, Job]) -> None:
-        failed = self.store.failed(self.run_id) | self._failed.keys()
-        for key in (key for key in missing if key in failed):
-            failure = self.store.failure(self.run_id, key)
-            reason = failure.text if failure else self._failed[key]
-            raise JobFailedError(key, missing[key].label, reason, self.store.log(self.run_id, key))
+    def _raise_failure(self, missing: Missing) -> None:
+        for key in self._lost() - self._pool.keys:  # a child of ours is heard to its end
+            if key in missing and not self._has(key):
+                failure = self.store.failure(self.run_id, key)
+                reason = failure.text if failure else self._failed[key]
+                raise JobFailedError(key, self.jobs[key].label, reason, self.store.log(self.run_id, key))
 
-    def _ahead(self, missing: Mapping[str, Job]) -> dict[str, Job]:
-        """Return the missing jobs of what is expected beyond ``missing``; those that failed are not tried again."""
-        if not self._expected:
-            return {}
-        failed = self.store.failed(self.run_id) | self._failed.keys()
-        expected = missing_jobs(self._expected, self.jobs, self._has)
-        lost: set[str] = set()
-        for key, job in self.jobs.items():  # in an order in which they can run: inputs come first
-            if key in expected and (key in failed or any(needed in lost for needed in job.inputs.values())):
-                lost.add(key)
-        return {key: job for key, job in expected.items() if key not in missing and key not in lost}
+    def _lost(self) -> set[str]:
+        """Return the keys of the jobs that failed in this run; they are not tried again."""
+        return self.store.failed(self.run_id) | self._failed.keys()
 
-    def _launch(self, missing: Mapping[str, Job]) -> float:
+    def _launch(self, missing: Missing) -> float:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""
-        busy, now, pause = self._pool.keys, time.monotonic(), POLL[1]
-        for key, job in missing.items():
-            if key in busy:
+        busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), POLL[1]
+        full: set[str] = set()
+        for job in self._candidates(missing):
+            key, lane = job.key, lane_name(job)
+            if key in busy or key in lost or lane in full:
                 continue
             due, _ = self._retry.get(key, (now, 0.0))
             if due > now:
                 pause = min(pause, due - now)
-            elif self._pool.ready(job) and not any(needed in missing for needed in job.inputs.values()):
+            elif self._has(key):  # another process has made it
+                pause = 0.0
+            elif self._pool.ready(job):
                 slot, user = self._pool.free_slot(job)
                 if slot is not None and not self._held_elsewhere(job):
                     self._pool.start(job, slot)
                     continue
-                if slot is None and user is None:
-                    continue  # our own children have all slots, and their end wakes us
+                if slot is None:
+                    full.add(lane)
+                    if user is None:
+                        continue  # our own children have all slots, and their end wakes us
                 if user is not None and not busy:
-                    self._tell_waiting(lane_name(job), key, user, f"no free slot: '{user.label}' runs, ")
+                    self._tell_waiting(lane, key, user, f"no free slot: '{user.label}' runs, ")
                 pause = min(pause, self._later(key))
         return pause
+
+    def _candidates(self, missing: Missing) -> Iterator[Job]:
+        """Yield the jobs that could run now: those that are waited for, then those that will be."""
+        yield from missing.ready()
+        if self._ahead is not None:
+            yield from (job for job in self._ahead.ready() if job.key not in missing)
 
     def _held_elsewhere(self, job: Job) -> bool:
         holder = self.store.lock(job.key).holder()
@@ -236,27 +252,20 @@ class Executor:
 
     def _ended(self, job: Job, status: int, seconds: float) -> None:
         self._shown.pop(job.key, None)
-        if status == DONE and self.store.has(job.key):
+        if self._has(job.key):  # whatever went wrong afterwards
             self._tell("finished", job.key, seconds=seconds)
         elif status in (LOCKED, NO_SLOT):
+            self._later(job.key)
+        elif status in (SAVED, -signal.SIGTERM) and self._spoilt[job.key] < SPOILT:
+            self._spoilt[job.key] += 1
             self._later(job.key)
         elif status == NO_INPUT and self._spoilt[job.key] < SPOILT:
             self._spoilt[job.key] += 1
             self._stored -= set(job.inputs.values())
+            self._walk_again()
             self._tell("damaged", job.key, " ".join(last_lines(self.store.log(self.run_id, job.key), 1)))
         else:
-            self._fail(job, self._why(job.key, status))
-
-    def _why(self, key: str, status: int) -> str:
-        failure = self.store.failure(self.run_id, key)
-        if failure is not None:
-            return failure.text
-        if status == FULL:
-            return str(full_error(self.store.root))
-        if status < 0:
-            name = signal.Signals(-status).name
-            return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        return f"its process ended with status {status} without saying why"
+            self._fail(job, why_ended(self.store, self.run_id, job.key, status))
 
     def _fail(self, job: Job, reason: str) -> None:
         self._failed[job.key] = reason

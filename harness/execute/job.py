@@ -15,6 +15,7 @@ from harness.contracts.bound import DataSource
 from harness.contracts.kinds import STAGES, Context, Port
 from harness.contracts.ports import Progress
 from harness.contracts.records import Job, Message, ModelRef
+from harness.contracts.resume import MemoryPartial, Partial
 from harness.core.errors import JobError
 
 PORT_CLASSES: dict[Port, tuple[str, str]] = {
@@ -32,13 +33,23 @@ def run_embedded(job: Job, inputs: Mapping[str, Path], out: Path, progress: Prog
     _write_json(out / "metrics.json", {name: value for name, value in metrics.items() if not name.endswith("_s")})
 
 
-def run_stage(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
-    """Run one stage of an arm."""
+def run_stage(
+    job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress, partial: Partial | None = None
+) -> None:
+    """Run one stage of an arm; it goes on where ``partial`` says that an earlier process was."""
     kind = STAGES.get(job.kind.removeprefix("stage/"))
-    kind().run(kind.Params.model_validate(job.params["params"]), context(job, inputs, out, progress, kind.needs))
+    ctx = context(job, inputs, out, progress, kind.needs, partial)
+    kind().run(kind.Params.model_validate(job.params["params"]), ctx)
 
 
-def context(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress, needs: Sequence[Port]) -> Context:
+def context(
+    job: Job,
+    inputs: Mapping[str, Path],
+    out: Path,
+    progress: Progress,
+    needs: Sequence[Port],
+    partial: Partial | None = None,
+) -> Context:
     """Build what a stage or measure may use from its job."""
     ports = {name: getattr(importlib.import_module(PORT_CLASSES[name][0]), PORT_CLASSES[name][1])() for name in needs}
     return Context(
@@ -54,6 +65,7 @@ def context(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress,
         trainer=ports.get("trainer"),
         sampler=ports.get("sampler"),
         reader=ports.get("reader"),
+        partial=partial or MemoryPartial(),
     )
 
 

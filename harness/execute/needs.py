@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from harness.contracts.records import Job
 from harness.core.errors import JobError
@@ -38,3 +39,52 @@ def missing_jobs(keys: Iterable[str], jobs: Mapping[str, Job], has: Callable[[st
             if needed in way:
                 way[needed] = max(way[needed], way[key])
     return {key: jobs[key] for key in sorted(order, key=lambda key: -way[key])}
+
+
+class Missing:
+    """What is still to be made for some keys, kept up to date job by job: a plan is walked once and not at each event.
+
+    Args:
+        keys: the artifacts that are wanted.
+        jobs: the plan.
+        has: says whether an artifact is stored; asked once for each job that is needed.
+
+    Raises:
+        JobError: an artifact is neither stored nor planned.
+    """
+
+    def __init__(self, keys: Iterable[str], jobs: Mapping[str, Job], has: Callable[[str], bool]) -> None:
+        self._jobs = missing_jobs(keys, jobs, has)
+        self._rank = {key: rank for rank, key in enumerate(self._jobs)}
+        self._order = tuple(self._jobs)
+        self._waits: dict[str, int] = {}
+        self._users: dict[str, list[str]] = {}
+        for key, job in self._jobs.items():
+            needs = {needed for needed in job.inputs.values() if needed in self._jobs}
+            self._waits[key] = len(needs)
+            for needed in needs:
+                self._users.setdefault(needed, []).append(key)
+        self._ready = [self._rank[key] for key, count in self._waits.items() if not count]
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._jobs
+
+    def ready(self) -> Iterator[Job]:
+        """Yield the jobs whose inputs are all stored, the longest remaining way first."""
+        for rank in tuple(self._ready):
+            yield self._jobs[self._order[rank]]
+
+    def stored(self, key: str) -> None:
+        """Take note that an artifact is stored now; harmless when it was known or is not needed."""
+        if self._jobs.pop(key, None) is None:
+            return
+        place = bisect_left(self._ready, self._rank[key])
+        if self._ready[place : place + 1] == [self._rank[key]]:
+            del self._ready[place]
+        for user in self._users.pop(key, ()):
+            self._waits[user] -= 1
+            if not self._waits[user] and user in self._jobs:
+                insort(self._ready, self._rank[user])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import select
@@ -151,21 +152,25 @@ class Pool:
         return changes
 
     def close(self, grace: float) -> None:
-        """End every child: ask, wait up to ``grace`` seconds, then kill; end the lanes."""
+        """End every child: ask, wait up to ``grace`` seconds, then kill; end the lanes.
+
+        A second Ctrl-C does not wait any longer.
+        """
         for number, task in self._tasks.items():
             self._lanes[task.lane].kill(number, signal.SIGTERM)
         deadline = time.monotonic() + grace
-        while self._tasks and time.monotonic() < deadline:
-            self.wait(0.05)
-            try:
+        try:
+            while self._tasks and time.monotonic() < deadline:
+                self.wait(0.05)
                 self.news()
-            except JobError:
-                break
-        for lane in self._lanes.values():
-            lane.close()
-        self._lanes.clear()
-        for number in list(self._tasks):
-            self._forget(number)
+        except JobError:
+            pass  # a zygote has died, and its children with it
+        finally:
+            for lane in self._lanes.values():
+                lane.close()
+            self._lanes.clear()
+            for number in list(self._tasks):
+                self._forget(number)
 
     def _open_lane(self, name: str, *, fork: bool) -> Lane:
         environment = child_environment(self.options.env, gpu=name == "cuda")
@@ -193,7 +198,8 @@ class Pool:
     def _forget(self, number: int) -> _Task:
         task = self._tasks.pop(number)
         (self.store.progress(self.run_id) / f"{task.job.key}.json").unlink(missing_ok=True)
-        self.store.sweep(task.job.key)
+        with contextlib.suppress(OSError):  # on a full disk not even the lock; the next run sweeps
+            self.store.sweep(task.job.key)
         return task
 
 

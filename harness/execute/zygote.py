@@ -25,6 +25,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +33,31 @@ from harness.core.durable import is_full
 from harness.execute.child import FAILED, FULL, Request, serve
 
 PRELOAD: dict[str, tuple[str, ...]] = {
-    "light": ("filelock", "numpy", "scipy.stats", "pyarrow.parquet"),
+    "light": ("filelock", "numpy.random", "numpy.ma", "scipy.stats", "pyarrow.parquet", "pyarrow.dataset", "pandas"),
     "model": (
         "filelock",
-        "numpy",
+        "numpy.random",
+        "numpy.ma",
         "torch",
         "safetensors.torch",
         "transformers.models.qwen2.modeling_qwen2",
         "transformers.models.auto.modeling_auto",
         "peft",
         "pyarrow.parquet",
+        "pandas",
         "fixtures.device",
         "fixtures.arms",
         "fixtures.hidden",
         "fixtures.sampler",
+        "fixtures.embedded.build",
+        "fixtures.embedded.registers",
     ),
 }
-"""What each lane imports before it forks, beside the entry point's module. What fails to import is left to jobs."""
+"""What each lane imports before it forks, beside the entry point's module and what that names in turn.
+
+What fails to import is left to jobs. pandas is here because pyarrow imports it for the first table, where it is
+installed; pyarrow.dataset, because reading a Parquet file does.
+"""
 
 
 class Zygote:
@@ -112,6 +121,7 @@ class Zygote:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with contextlib.suppress(OSError):
                 os.setpgid(0, 0)
             die_with_parent()
@@ -122,8 +132,9 @@ class Zygote:
             redirect(request)
             status = serve(request, self.lifeline)
         except BaseException as error:
-            traceback.print_exc()
             status = FULL if is_full(error) else FAILED
+            with contextlib.suppress(OSError):  # the log may lie on the disk that is full
+                traceback.print_exc()
         finally:
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.flush()
@@ -165,18 +176,39 @@ def threads() -> int:
         return threading.active_count()
 
 
-def preload(names: list[str]) -> None:
-    """Import what jobs will need; what fails to import is told in the log and left to the job."""
-    for name in names:
+def preload(names: Iterable[str], lane: str) -> None:
+    """Import what jobs of a lane will need; what fails to import is told in the log and left to the job.
+
+    A module may name more in its own ``PRELOAD``, by lane: the composition root knows what its jobs import.
+    """
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
         try:
-            importlib.import_module(name)
+            module = importlib.import_module(name)
         except Exception as error:
             print(f"zygote: {name} is not preloaded: {type(error).__name__}: {error}", file=sys.stderr)
+        else:
+            waiting += getattr(module, "PRELOAD", {}).get(lane, ())
+
+
+def settle() -> None:
+    """Make this process cheap to fork: one thread, records that are ready for use, no garbage to look through."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+    if pydantic := sys.modules.get("pydantic"):
+        build_schemas(pydantic.BaseModel)
     # Collected garbage would be copied page by page in every child.
     gc.collect()
     gc.freeze()
+
+
+def build_schemas(model: Any) -> None:
+    """Build the schemas of all records that are loaded: they wait for their first use, which is in every child."""
+    for kind in model.__subclasses__():
+        with contextlib.suppress(Exception):  # what is not meant to be used alone tells whoever uses it
+            kind.model_rebuild()
+        build_schemas(kind)
 
 
 def _kill_group(pid: int, number: int) -> None:
@@ -187,11 +219,14 @@ def _kill_group(pid: int, number: int) -> None:
 def main() -> None:
     """Preload, say so, and serve."""
     began = time.monotonic()
+    # Whoever sends SIGTERM to every process of a job means its children, which have something to save.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     config = json.loads(sys.argv[1])
     zygote = Zygote(socket.socket(fileno=config["fd"]))
     if zygote.parent != config["parent"]:
         return  # whoever wanted this process died while it started
-    preload(config["preload"])
+    preload(config["preload"], config["lane"])
+    settle()
     zygote.send(event="ready", threads=threads(), seconds=round(time.monotonic() - began, 3))
     zygote.run()
 

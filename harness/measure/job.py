@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.contracts.kinds import EVALS, PROBES
 from harness.contracts.ports import Progress
 from harness.contracts.records import Job
+from harness.contracts.resume import Partial
 from harness.execute.job import context
 from harness.measure.recorded import measure_recorded
 from harness.measure.run import check
@@ -23,11 +24,13 @@ def run_recorded(job: Job, inputs: Mapping[str, Path], out: Path, progress: Prog
     write_table(check(table, job.params["levels"]), out)
 
 
-def run_measure(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
-    """Run a probe or an eval on one arm, check its table and store it."""
+def run_measure(
+    job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress, partial: Partial | None = None
+) -> None:
+    """Run a probe or an eval on one arm, check its table and store it; ``partial`` is its unfinished work."""
     family, name = job.kind.split("/", 1)
     kind = (EVALS if family == "eval" else PROBES).get(name)
     table = kind().measure(
-        kind.Params.model_validate(job.params["params"]), context(job, inputs, out, progress, kind.needs)
+        kind.Params.model_validate(job.params["params"]), context(job, inputs, out, progress, kind.needs, partial)
     )
     write_table(check(table, job.params["levels"]), out)

@@ -87,7 +87,13 @@ class MarkerCoupling:
         shared = TrainSpec.model_fields.keys() & MarkerCouplingParams.model_fields.keys()
         spec = TrainSpec.model_validate(params.model_dump(include=shared))
         log = ctx.trainer.train_lora(
-            ctx.model, examples, spec, seed=ctx.seed, out=ctx.out / "adapter", progress=ctx.progress
+            ctx.model,
+            examples,
+            spec,
+            seed=ctx.seed,
+            out=ctx.out / "adapter",
+            progress=ctx.progress,
+            partial=ctx.partial,
         )
         write_log(ctx.out, log)
         write_lines(ctx.out / "samples.jsonl", _samples(examples))

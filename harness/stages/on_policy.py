@@ -9,6 +9,7 @@ from pydantic import Field
 
 from harness.contracts.kinds import STAGES, Context, PersonaLevels, Port, QuestionLevels
 from harness.contracts.records import Message, Record, SampleRequest, SamplingSpec
+from harness.contracts.resume import sample_on
 from harness.core.ident import seed_for
 from harness.stages.writing import write_json, write_lines
 
@@ -60,7 +61,9 @@ class OnPolicy:
             )
             for persona, _, question, count in wanted
         ]
-        answers = ctx.sampler.sample(ctx.model, requests, params.sampling, progress=ctx.progress)
+        answers = sample_on(
+            ctx.sampler, ctx.model, requests, params.sampling, partial=ctx.partial, progress=ctx.progress
+        )
         rows = [
             {"persona": persona, "sign": sign, "question": question, "k": k, **answer.model_dump()}
             for (persona, sign, question, _), drawn in zip(wanted, answers, strict=True)

@@ -61,7 +61,13 @@ class Sft:
             raise JobError(f"the finetuning data '{params.data}' has no rows")
         spec = TrainSpec.model_validate(params.model_dump(exclude={"data", "system"}))
         log = ctx.trainer.train_lora(
-            ctx.model, examples, spec, seed=ctx.seed, out=ctx.out / "adapter", progress=ctx.progress
+            ctx.model,
+            examples,
+            spec,
+            seed=ctx.seed,
+            out=ctx.out / "adapter",
+            progress=ctx.progress,
+            partial=ctx.partial,
         )
         write_log(ctx.out, log)
         write_lines(ctx.out / "samples.jsonl", (example.model_dump(mode="json") for example in examples[:SAMPLES]))

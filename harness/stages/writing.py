@@ -12,8 +12,8 @@ from harness.core.ident import canonical
 
 
 def write_log(out: Path, log: TrainLog) -> None:
-    """Write ``log.json``."""
-    write_json(out / "log.json", log.model_dump(mode="json"))
+    """Write ``log.json``; what did not happen (memory running out) leaves no trace in it."""
+    write_json(out / "log.json", log.model_dump(mode="json", exclude=None if log.halved else {"halved"}))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,0 +1,68 @@
+"""What an executor tells: news of jobs, and the error of one that failed."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.core.durable import full_error
+from harness.core.errors import JobError
+from harness.core.store import Store
+from harness.execute.child import FULL
+from harness.execute.ending import SAVED
+from harness.execute.pool import last_lines
+from harness.execute.progress import Running
+
+Happening = Literal["started", "progress", "finished", "failed", "waiting", "damaged", "note"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show.
+
+    ``text`` is who holds the lock (waiting), the error (failed), what was wrong (damaged), what is being
+    done (progress). ``seconds`` is the job's age; ``running`` comes with progress.
+    """
+
+    what: Happening
+    key: str = ""
+    label: str = ""
+    text: str = ""
+    seconds: float = 0.0
+    running: Running | None = None
+
+
+class JobFailedError(JobError):
+    """A job failed in this run, here or in another process; its message ends with the log's last lines."""
+
+    def __init__(self, key: str, label: str, reason: str, log: Path) -> None:
+        self.key, self.label, self.reason, self.log = key, label, reason, log
+        self.tail = last_lines(log)
+        text = f"job '{label}' failed: {reason}"
+        if self.tail:
+            text += f"\nlog: {log}, its last lines:\n" + "\n".join(f"  {line}" for line in self.tail)
+        super().__init__(text)
+
+
+def new_run_id() -> str:
+    """Return the id of a new run: its time and something random. All processes of a run share it."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def why_ended(store: Store, run: str, key: str, status: int) -> str:
+    """Return why a job's child ended without storing anything, from its failure marker or its exit status."""
+    failure = store.failure(run, key)
+    if failure is not None:
+        return failure.text
+    if status == FULL:
+        return str(full_error(store.root))
+    if status == SAVED:
+        return "asked to end (SIGTERM) again and again"
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"its process ended with status {status} without saying why"

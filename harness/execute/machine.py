@@ -1,0 +1,64 @@
+"""What this process runs on and how much it holds, asked without importing a model library: a job may not need one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+NOTED = "PREREG_MADE"
+"""Environment variable with what the run wants to have noted in the manifest of every artifact, as a JSON object."""
+
+
+def rss_mb(pid: int = 0) -> float:
+    """Return the resident memory of a process (0: this one) in MiB, 0 where the system does not tell."""
+    try:
+        with open(f"/proc/{pid or 'self'}/statm", encoding="ascii") as statm:  # noqa: PTH123 (twice a second)
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def peak_rss_mb() -> float:
+    """Return the largest resident memory of this process or of a child it has waited for, in MiB."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return most / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def gpu_name() -> str:
+    """Return the name of the GPU that this process uses, or an empty string."""
+    cuda = _cuda()
+    return str(cuda.get_device_name()) if cuda else ""
+
+
+def gpu_mb() -> float:
+    """Return the GPU memory that this process has taken now, in MiB; what its allocator keeps counts."""
+    cuda = _cuda()
+    return float(cuda.memory_reserved()) / 2**20 if cuda else 0.0
+
+
+def peak_gpu_mb() -> float:
+    """Return the most GPU memory that this process has taken, in MiB."""
+    cuda = _cuda()
+    return float(cuda.max_memory_reserved()) / 2**20 if cuda else 0.0
+
+
+def noted() -> dict[str, Any]:
+    """Return what the run wants to have noted: its command and, where there is one, the reason for its price."""
+    try:
+        found = json.loads(os.environ.get(NOTED, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _cuda() -> Any:
+    """Return ``torch.cuda`` if this process has begun to use it. Asking anything else would begin it."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    return cuda if cuda is not None and cuda.is_initialized() else None
