@@ -6,22 +6,19 @@ git commit. Planning reads files' digests, imports no model library and writes n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import metadata
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from harness.compile.graph import Graph, Node, TableUse, build_graph
 from harness.contracts import versions
 from harness.contracts.bound import Bound, BoundMeasure
-from harness.contracts.records import FileRef, Job
+from harness.contracts.records import Job
 from harness.contracts.trees import Expression, Ref, Value, expression_id
 from harness.contracts.walks import refs
-from harness.core.ident import file_digest, key_digest
-
-Device = Literal["cpu", "cuda"]
+from harness.core.ident import key_digest
+from harness.plan.breakdowns import breakdowns
+from harness.plan.engine import Device, Pins, digested, engine_of
 
 SECOND_SAMPLE = 1_000_000
 """Added to an eval's seed for the null's second sample."""
@@ -52,11 +49,24 @@ class Plan:
     replay: str | None = None
     null: str | None = None
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    breakdowns: tuple[str, ...] = ()
+    """Keys of the analyses that a report shows beside the registered numbers; they decide nothing."""
 
     @property
     def goals(self) -> tuple[str, ...]:
-        """Keys of what a whole run ends with: the verdict, and a rehearsal's replay and null."""
-        return tuple(key for key in (self.verdict, self.replay, self.null) if key)
+        """Keys of what a whole run ends with: the verdict, a rehearsal's replay and null, and the breakdowns."""
+        return (*(key for key in (self.verdict, self.replay, self.null) if key), *self.breakdowns)
+
+    def behind(self, *keys: str) -> tuple[str, ...]:
+        """Return everything that some artifacts stand on, and they themselves, in an order in which it can run."""
+        found: set[str] = set()
+        stack = list(keys)
+        while stack:
+            key = stack.pop()
+            if key not in found:
+                found.add(key)
+                stack.extend(self.jobs[key].inputs.values())
+        return tuple(key for key in self.jobs if key in found)
 
     def missing(self, store: Has, keys: Iterable[str] | None = None) -> tuple[Job, ...]:
         """Return the jobs that would have to run for ``keys`` (default: for the verdict), in order.
@@ -74,13 +84,15 @@ class Plan:
         return tuple(job for key, job in self.jobs.items() if key in wanted)
 
 
-def make_plan(bound: Bound, *, device: Device = "cpu") -> Plan:
+def make_plan(bound: Bound, *, device: Device = "cpu", pins: Pins | None = None) -> Plan:
     """Return the plan of a bound prereg on a device class.
+
+    ``pins`` are only for the replay of a plan that was made elsewhere; what runs is planned with what is installed.
 
     Raises:
         PreregError: parameters that do not fit their kinds, all at once.
     """
-    return _Planner(bound, build_graph(bound), device).plan()
+    return _Planner(bound, build_graph(bound), device, pins or Pins()).plan()
 
 
 def measurement_name(measure: BoundMeasure, at: Mapping[str, str]) -> str:
@@ -89,8 +101,9 @@ def measurement_name(measure: BoundMeasure, at: Mapping[str, str]) -> str:
 
 
 class _Planner:
-    def __init__(self, bound: Bound, graph: Graph, device: Device) -> None:
+    def __init__(self, bound: Bound, graph: Graph, device: Device, pins: Pins) -> None:
         self.bound = bound
+        self.pins = pins
         self.graph = graph
         self.device = device
         self.jobs: dict[str, Job] = {}
@@ -122,6 +135,7 @@ class _Planner:
             verdict=verdict,
             replay=self._replay() if self.bound.rehearsal else None,
             null=self._null(tables) if self.bound.rehearsal else None,
+            breakdowns=tuple(self._breakdowns(measures, tables)),
         )
 
     def _job(self, node: Node) -> str:
@@ -132,9 +146,9 @@ class _Planner:
             version=versions.JOBS.get(node.kind, node.version),
             params=node.params,
             inputs={role: self.keys[source] for role, source in node.inputs.items()},
-            files={role: _digested(ref) for role, ref in node.files.items()},
+            files={role: digested(ref, self.pins) for role, ref in node.files.items()},
             seed=node.seed,
-            engine=_engine(node, self.device) if lane == "model" else {},
+            engine=engine_of(node, self.device, self.pins) if lane == "model" else {},
             lane=lane,
             device=self.device if lane == "model" else "cpu",
         )
@@ -162,6 +176,21 @@ class _Planner:
             params=params,
             inputs=inputs,
         )
+
+    def _breakdowns(
+        self,
+        measures: Mapping[str, BoundMeasure],
+        tables: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]],
+    ) -> Iterator[str]:
+        for label, params, inputs in breakdowns(self.bound, tables):
+            used = {name: _stripped(measures[name]) for name in params["tables"]}
+            yield self._add(
+                label=label,
+                kind="breakdown",
+                version=versions.JOBS["breakdown"],
+                params={**params, "measures": used},
+                inputs=inputs,
+            )
 
     def _verdict(self, estimates: Mapping[str, str]) -> str:
         return self._add(
@@ -205,6 +234,7 @@ class _Planner:
         bound = self.bound.model_dump(mode="json")
         bound["file"] = ""
         bound["dims"] = [{**dim, "file": None} for dim in bound["dims"]]
+        bound["data"] = [{**source, "path": ""} for source in bound["data"]]
         bound["measures"] = [_stripped(measure) for measure in self.bound.measures]
         return bound
 
@@ -226,29 +256,6 @@ def _stripped(measure: BoundMeasure) -> dict[str, Any]:
     return content
 
 
-def _digested(ref: FileRef) -> FileRef:
-    """Digest the file as it is now; one that is absent keeps what was declared, for preflight to name."""
-    path = Path(ref.path)
-    return FileRef(path=ref.path, sha256=file_digest(path)) if path.is_file() else ref
-
-
-def _engine(node: Node, device: Device) -> dict[str, str]:
-    """What decides the numbers that a model job returns, beside its parameters."""
-    libraries = {name: _major_minor(name) for name in ("torch", "transformers", "peft")}
-    ports = {f"port.{name}": str(versions.PORTS[name]) for name in node.ports}
-    extra = {"registers": str(versions.REGISTERS)} if "rows" in node.params else {}
-    dtype = "float32" if device == "cpu" else "bfloat16"
-    return {"engine": "transformers", "device": device, "dtype": dtype, **libraries, **ports, **extra}
-
-
-@lru_cache
-def _major_minor(name: str) -> str:
-    try:
-        return ".".join(metadata.version(name).split("+")[0].split(".")[:2])
-    except metadata.PackageNotFoundError:
-        return "absent"
-
-
 def _refs_by_measure(tree: Value) -> dict[str, list[Ref]]:
     found: dict[str, list[Ref]] = {}
     for ref in refs(tree):
@@ -264,4 +271,4 @@ def _runnable(expression: Expression, measures: Mapping[str, BoundMeasure]) -> b
     return all(measures[name].family != "missing" for name in _refs_by_measure(expression.tree))
 
 
-__all__ = ["Plan", "TableUse", "make_plan", "measurement_name"]
+__all__ = ["Device", "Pins", "Plan", "TableUse", "make_plan", "measurement_name"]

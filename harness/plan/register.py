@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +22,6 @@ from harness.compile.registered import Registered, registered
 from harness.contracts.bound import BoundMeasure
 from harness.core.errors import PreregError, Problem, Where
 from harness.core.ident import digest
-from harness.core.manifest import MANIFEST
 from harness.core.store import Store
 from harness.plan.plan import make_plan, measurement_name
 from harness.spec.load import KeyPath
@@ -157,8 +155,12 @@ def _measured(found: Registered, store: Store) -> Iterator[Measured]:
 
 
 def made_when(store: Store, key: str) -> str:
-    """Return when an artifact was made, as its manifest says."""
-    return str(json.loads((store.path(key) / MANIFEST).read_bytes())["made"].get("when", ""))
+    """Return when an artifact was made, as its manifest says.
+
+    Raises:
+        DamagedError: the manifest is not what was written; the artifact is in quarantine now.
+    """
+    return str(store.peek(key).made.get("when", ""))
 
 
 def _sealable(found: Registered) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.plugin import blocks
+from harness.plugin import blocks, github
 
 if TYPE_CHECKING:
     from harness.plugin.registrations import Registration
@@ -20,11 +20,15 @@ _MOST_MISSING = 5
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What is told of one prereg at the end, where its report is (None without one), and whether writing it failed."""
+    """What is told of one prereg at the end, where its report is (None without one), and whether writing it failed.
+
+    ``noted`` are GitHub's workflow commands for what does not hold.
+    """
 
     lines: tuple[str, ...]
     report: Path | None = None
     failed: bool = False
+    noted: tuple[str, ...] = ()
 
 
 def conclude(session: Session, registration: Registration) -> Conclusion:
@@ -32,23 +36,39 @@ def conclude(session: Session, registration: Registration) -> Conclusion:
     if registration.problems:
         return Conclusion((f"{registration.shown}: cannot be read any more: {registration.problems[0]}",), failed=True)
     if not session.store.has(registration.plan.verdict):
-        return Conclusion(tuple(_unfinished(session, registration)))
+        unfinished = tuple(_unfinished(session, registration))
+        return Conclusion(unfinished, noted=tuple(github.unfinished(registration.path, unfinished)))
     lines: list[str] = []
+    noted: tuple[str, ...] = ()
     try:
         decision = session.decision(registration)
         lines += [blocks.headline(decision), *(f"  {line}" for line in blocks.details(decision))]
+        noted = tuple(github.annotate(registration.path, decision, lenient=session.options.lenient))
         report = _written(session, registration)
     except Exception as error:  # a verdict stands without its report, and both have to be told
         reason = textwrap.indent("".join(traceback.format_exception(error)), "    ").rstrip()
         head = f"{registration.bound.id}: ERROR: the report could not be written:"
-        return Conclusion((*lines, head, reason), failed=True)
-    return Conclusion((*lines, f"  report: {report}"), report)
+        return Conclusion((*lines, head, reason), failed=True, noted=noted)
+    except KeyboardInterrupt:  # of the person, or of a run that was stopped
+        return Conclusion((*lines, f"{registration.bound.id}: stopped before the report was written"))
+    gone = _gone(session, registration)
+    return Conclusion((*lines, *gone, f"  report: {report}"), report, noted=noted)
 
 
 def _written(session: Session, registration: Registration) -> Path:
     from harness.plugin.reporting import write_report
 
     return write_report(session, registration)
+
+
+def _gone(session: Session, registration: Registration) -> Iterator[str]:
+    """Say what a report cannot show because it was cleared away."""
+    from harness.plugin.reporting import left_out
+
+    labels = left_out(session, registration)
+    if labels:
+        more = f" and {len(labels) - _MOST_MISSING} more" if len(labels) > _MOST_MISSING else ""
+        yield f"  not stored any more, so without its training log: {', '.join(labels[:_MOST_MISSING])}{more}"
 
 
 def _unfinished(session: Session, registration: Registration) -> Iterator[str]:

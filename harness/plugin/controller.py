@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.plugin import terminal
+from harness.plugin import github, terminal
+from harness.plugin.news import News
+from harness.plugin.stopping import how_to_go_on
 
 if TYPE_CHECKING:
     from harness.plugin.conclusions import Conclusion
     from harness.plugin.session import Session
-
-_LOOK = 1.0
-"""Seconds between two looks at what the workers' jobs do."""
 
 
 class Controller:
@@ -26,17 +24,18 @@ class Controller:
         self.config = config
         self.session = session
         self.progress = terminal.Progress(config)
-        session.on_event = self.progress.happened
+        self.news = News(session, self.progress)
         self._files: dict[Path, None] = {}
         self._refusals: dict[str, None] = {}
         self._conclusions: list[Conclusion] = []
-        self._ended = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._go_on: list[str] = []
+        self._stopped = False
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker which run it belongs to."""
+        """Tell a worker which run it belongs to and how that was started."""
         node.workerinput["prereg_run"] = self.session.run_id
+        node.workerinput["prereg_command"] = self.session.options.command
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -46,12 +45,17 @@ class Controller:
             self._refusals[output["prereg_refusal"]] = None
         self._files.update(dict.fromkeys(map(Path, output.get("prereg_files", ()))))
 
+    def pytest_sessionstart(self) -> None:
+        """Open the log for machines."""
+        self.news.begin()
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Watch the workers' jobs from their first prereg item on."""
         xdist = self.config.getoption("dist", default="no") != "no"
-        if xdist and self._watcher is None and nodeid.partition("::")[0].endswith((".yaml", ".yml")):
-            self._watcher = threading.Thread(target=self._watch, daemon=True, name="prereg-progress")
-            self._watcher.start()
+        if xdist and not self.news.watching and nodeid.partition("::")[0].endswith((".yaml", ".yml")):
+            self.session.sigterm.take()
+            self.news.watch()
+            self._files[self.config.rootpath / nodeid.partition("::")[0]] = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the file that an item belongs to; a worker that dies cannot tell any more."""
@@ -60,18 +64,28 @@ class Controller:
         if noted:
             self._files[Path(noted["file"])] = None
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Let every job of the run save before anything is torn down: Ctrl-C, or SIGTERM as of a preempted pod."""
+        if self.news.watching or self.session.running:
+            self._stopped = True
+            self.progress.clear()
+            self.session.interrupt()
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Conclude from the store, whatever was selected or stopped; a worker's refusal is the run's."""
-        self._ended.set()
-        self.progress.clear()
+        self.news.still()
         if self._refusals:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif not self.session.options.preview and not self.session.refusal:
             seen = {path: None for path, each in self.session.registrations.items() if each.asked}
             self._conclusions = self.session.conclude({**seen, **self._files})
+            if self._stopped:
+                found = [self.session.register(path) for path in {**seen, **self._files}]
+                self._go_on = list(how_to_go_on(found, self.session.store))
             if any(each.failed for each in self._conclusions) and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.news.end(int(session.exitstatus))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the blocks of what does not hold, and one for each prereg."""
@@ -87,16 +101,14 @@ class Controller:
             for conclusion in self._conclusions:
                 for line in conclusion.lines:
                     terminalreporter.write_line(line)
+        for line in self._go_on:
+            terminalreporter.write_line(line)
+        for line in github.told(self._conclusions) if github.wanted() else ():
+            terminalreporter.write_line(line)
 
     def pytest_unconfigure(self) -> None:
         """Say once what the workers refused, as pytest says it without workers."""
+        self.news.close()
+        self.session.sigterm.release()
         for text in self._refusals:
             sys.stderr.write(f"ERROR: {text}\n\n")
-
-    def _watch(self) -> None:
-        folder = self.session.store.progress(self.session.run_id)
-        while not self._ended.wait(_LOOK):
-            if folder.is_dir():
-                from harness.execute.progress import read_running
-
-                self.progress.running(read_running(folder))

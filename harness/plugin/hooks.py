@@ -12,6 +12,7 @@ from harness.plugin import items as prereg_items
 from harness.plugin import options, terminal
 from harness.plugin.controller import Controller
 from harness.plugin.items import SESSION, PreregFile, PreregItem
+from harness.plugin.relay import Sender
 from harness.plugin.session import Session
 
 _SUFFIXES = (".yaml", ".yml")
@@ -31,6 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
     session = config.stash[SESSION] = Session(options.read(config), worker["prereg_run"] if worker else "")
     if worker is None:
         config.pluginmanager.register(Controller(config, session), "prereg-controller")
+    else:
+        sender = Sender(lambda: session.store.progress(session.run_id), worker["workerid"])
+        session.on_event, session.on_plan = sender.happened, sender.planned
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PreregFile | None:
@@ -82,6 +86,7 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """End this process's children and, in a worker, tell the controller which files it saw."""
-    prereg_items.finish(session.config)
+    ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    prereg_items.finish(session.config, regular=ended and not session.shouldstop and not session.shouldfail)

@@ -11,6 +11,7 @@ import pytest
 
 from harness.core.errors import JobError, PreregError
 from harness.plugin.cases import Case, Outcome
+from harness.plugin.properties import properties
 from harness.plugin.registrations import Registration
 from harness.plugin.session import Session
 
@@ -57,6 +58,7 @@ class PreregItem(pytest.Item):
         session = self.config.stash[SESSION]
         session.obtain(self.registration, self.case)
         self.outcome = session.judge(self.registration, self.case)
+        self.user_properties += properties(session, self.registration, self.case)
 
     def runtest(self) -> None:
         """Compare: fail when the item does not hold."""
@@ -141,10 +143,16 @@ def refuse(config: pytest.Config, collected: list[pytest.Item], text: str) -> No
     output["prereg_refusal"] = text
 
 
-def finish(config: pytest.Config) -> None:
-    """End this process's children and, in a worker, tell the controller which files it saw."""
+def finish(config: pytest.Config, *, regular: bool) -> None:
+    """End this process's children and, in a worker, tell the controller which files it saw.
+
+    A worker that ran out of items waits for its children first: others may need what they make (``regular`` says
+    that the session came to its end and was not stopped).
+    """
     session = config.stash[SESSION]
-    session.close()
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
+    if output is not None and regular:
+        session.drain()
+    session.close()
     if output is not None:
         output["prereg_files"] = [str(path) for path, each in session.registrations.items() if each.asked]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,8 @@ class Options:
     ``gpu`` says that ``-m`` asks for GPU items, ``preview`` that nothing is to run (``--collect-only``), and
     ``lenient`` that only errors fail the run (``--exit-on=errors``). ``data`` is where recorded tables lie when
     not beside the prereg. ``ahead`` lets free slots work for later items; with ``-x`` or ``--maxfail`` they wait,
-    because a failure may make that work needless.
+    because a failure may make that work needless. ``over_budget`` is the reason for running a plan whose likely price
+    is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started.
     """
 
     root: Path
@@ -32,6 +35,9 @@ class Options:
     figures: bool = True
     preview: bool = False
     ahead: bool = True
+    over_budget: str = ""
+    log_json: Path | None = None
+    command: str = ""
 
 
 def add(parser: pytest.Parser) -> None:
@@ -45,6 +51,11 @@ def add(parser: pytest.Parser) -> None:
         "--exit-on", choices=("verdict", "errors"), default="verdict", help="what fails the run (default: verdict)"
     )
     group.addoption("--no-figures", action="store_true", help="write reports without figures")
+    group.addoption(
+        "--over-budget", metavar="REASON", type=_reason,
+        help="run a plan whose likely price is over its registered budget; the report prints the reason",
+    )  # fmt: skip
+    group.addoption("--log-json", metavar="FILE", help="append what happens to FILE, one JSON object per line")
     for name, what in (("store", "artifacts"), ("data", "recorded tables"), ("out", "reports")):
         parser.addini(f"prereg_{name}", f"folder of {what}, relative to the ini file", default="")
 
@@ -63,13 +74,33 @@ def read(config: pytest.Config) -> Options:
         figures=not config.getoption("--no-figures"),
         preview=bool(config.getoption("--collect-only", default=False)),
         ahead=not config.getoption("maxfail", default=0),
+        over_budget=config.getoption("--over-budget") or "",
+        log_json=_given(config, config.getoption("--log-json")),
+        command=command(config),
     )
 
 
+def command(config: pytest.Config) -> str:
+    """Return the command line of the run; a worker is told that of the process that started it."""
+    told: dict[str, str] = getattr(config, "workerinput", {})
+    return told.get("prereg_command") or shlex.join(["pytest", *map(str, config.invocation_params.args)])
+
+
+def _reason(text: str) -> str:
+    reason = " ".join(text.split())
+    if not reason:
+        raise argparse.ArgumentTypeError("say why the plan may cost more than was registered")
+    return reason
+
+
+def _given(config: pytest.Config, path: str | None) -> Path | None:
+    return (config.invocation_params.dir / Path(path).expanduser()).absolute() if path else None
+
+
 def _folder(config: pytest.Config, ini: str, option: str, variable: str = "") -> Path | None:
-    given = config.getoption(option) or (os.environ.get(variable, "") if variable else "")
+    given = _given(config, config.getoption(option) or (os.environ.get(variable, "") if variable else ""))
     if given:
-        return (config.invocation_params.dir / Path(given).expanduser()).absolute()
+        return given
     written = str(config.getini(ini))
     base = config.inipath.parent if config.inipath else config.rootpath
     return (base / Path(written).expanduser()).absolute() if written else None

@@ -3,137 +3,73 @@
 from __future__ import annotations
 
 import importlib
-import json
 import platform
-import shlex
 import socket
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.contracts.bound import Bound
     from harness.contracts.records import Job
-    from harness.core.store import Store
-    from harness.plan.plan import Plan
     from harness.plugin.registrations import Registration
     from harness.plugin.session import Session
 
 _HOUR = 3600.0
+_SPOILT = 3
+"""So many times may something turn out damaged while a report is written."""
 
 
 def write_report(session: Session, registration: Registration) -> Path:
-    """Write the report of a decided prereg and return the path of its ``clean_result.md``."""
-    bound, plan, store = registration.bound, registration.plan, session.store
-    model, render = importlib.import_module("reports.model"), importlib.import_module("reports.render")
-    names = {each.name: estimate for each, estimate in _named(session, registration)}
-    built = model.build(bound, session.decision(registration), names, _extras(bound, plan, store))
+    """Write the report of a decided prereg and return the path of its ``clean_result.md``.
+
+    What was damaged is made again first, where it may be: a report never leaves out what a bad disk took.
+    """
+    from harness.core.store import DamagedError
+
+    for _ in range(_SPOILT):
+        _heal(session, registration)
+        try:
+            return _written(session, registration)
+        except DamagedError as error:
+            damaged = error
+    raise damaged
+
+
+def _heal(session: Session, registration: Registration) -> None:
+    """Make again what was damaged, and what the verdict stands on where that needs no model.
+
+    Models are made only in runs that were asked to.
+    """
+    plan, store = registration.plan, session.store
+    damaged, may_train = store.quarantined(), session.options.rehearse or session.options.gpu
+
+    def makes(key: str) -> bool:
+        if store.has(key):
+            return False
+        light = key in behind and all(job.lane == "light" for job in plan.missing(store, [key]))
+        return light or (key in damaged and may_train)
+
+    behind = set(plan.behind(plan.verdict))
+    wanted = [key for key in plan.jobs if makes(key)]
+    if wanted:
+        session.executor.obtain(wanted)
+
+
+def left_out(session: Session, registration: Registration) -> list[str]:
+    """Return the stages behind the verdict that are not stored any more: their training logs are in no report."""
+    plan, store = registration.plan, session.store
+    jobs = (plan.jobs[key] for key in plan.behind(plan.verdict))
+    return [job.label for job in jobs if job.kind.startswith("stage/") and not store.has(job.key)]
+
+
+def _written(session: Session, registration: Registration) -> Path:
+    bound, store, shown = registration.bound, session.store, importlib.import_module("reports.extras")
     out = session.options.out / (f"{bound.id}-rehearsal" if bound.rehearsal else bound.id)
-    render.write(built, _run_info(session, registration, out), out, figures=session.options.figures)
+    decision = session.decision(registration)
+    run = _run_info(session, registration, out)
+    shown.write_up(bound, registration.plan, store, decision, run, out, figures=session.options.figures)
     return out / "clean_result.md"
-
-
-def _named(session: Session, registration: Registration) -> Iterator[tuple[Any, Any]]:
-    from harness.contracts.trees import expression_id
-
-    found = session.estimates(registration, registration.plan.estimates)
-    for expression in registration.bound.expressions:
-        if expression_id(expression.tree) in found:
-            yield expression, found[expression_id(expression.tree)]
-
-
-# --- what a report shows besides the decision: equal for equal results ---
-
-
-def _extras(bound: Bound, plan: Plan, store: Store) -> Any:
-    records = importlib.import_module("reports.records")
-    samples, completions = _completions(bound, plan, store, records)
-    return records.Extras(
-        samples=samples,
-        completions=completions,
-        training=tuple(_training(plan, store, records)),
-        artifacts=tuple(
-            records.Artifact(label=job.label, key=job.key, kind=job.kind)
-            for job in plan.jobs.values()
-            if job.kind != "estimate" and store.has(job.key)
-        ),
-        replays=tuple(_replays(plan, store, records)),
-    )
-
-
-def _completions(bound: Bound, plan: Plan, store: Store, records: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Read every completion of the evals, and count them by measure and arm."""
-    evals = [measure.name for measure in bound.measures if measure.family == "eval"]
-    texts = {name: text for dim in bound.dims if dim.name == "question" for name, text in dim.texts.items()}
-    samples, counts = [], []
-    for name in evals:
-        by_arm: dict[str, list[dict[str, Any]]] = {}
-        for key, at in plan.tables[name]:
-            rows = _parquet(store, key, "completions.parquet")
-            by_arm.setdefault(at.get("arm", ""), []).extend(rows)
-        for arm, rows in by_arm.items():
-            samples += [_sample(records, name, arm, row, texts) for row in rows]
-            counts.append(
-                records.Completions(
-                    measure=name, arm=arm, completions=len(rows), hits=sum(row["hit"] for row in rows),
-                    truncated=sum(row["truncated"] for row in rows),
-                )
-            )  # fmt: skip
-    return tuple(samples), tuple(counts)
-
-
-def _sample(records: Any, measure: str, arm: str, row: Mapping[str, Any], texts: Mapping[str, str]) -> Any:
-    return records.Sample(
-        measure=measure, arm=arm, persona=row["persona"], question=row["question"],
-        prompt=texts.get(row["question"], row["question"]), text=row["text"], hit=row["hit"],
-        truncated=row["truncated"],
-    )  # fmt: skip
-
-
-def _training(plan: Plan, store: Store, records: Any) -> Iterator[Any]:
-    """Read the logs of the training stages behind each table, once per arm, stage and point of the sweeps."""
-    told: set[tuple[str, str]] = set()
-    for uses in plan.tables.values():
-        for table, at in uses:
-            for job in _behind(plan, table):
-                if (at.get("arm", ""), job.key) in told:
-                    continue
-                told.add((at.get("arm", ""), job.key))
-                log = _json(store, job.key, "log.json")
-                if log is not None:
-                    fields = {name: log[name] for name in log if name in records.Training.model_fields}
-                    stage = job.label.partition("]")[0].rpartition(".")[2]
-                    yield records.Training(arm=at.get("arm", ""), stage=stage, at=_coordinates(job, at), **fields)
-
-
-def _behind(plan: Plan, key: str) -> Iterator[Job]:
-    """Yield the stages that a table stands on, first made first."""
-    job = plan.jobs[key]
-    for needed in job.inputs.values():
-        yield from _behind(plan, needed)
-    if job.kind.startswith("stage/"):
-        yield job
-
-
-def _coordinates(job: Job, at: Mapping[str, str]) -> dict[str, str]:
-    """Return the levels that a stage's label names, and its seed."""
-    return {dim: level for dim, level in at.items() if dim == "seed" or f"[{dim}={level}]" in job.label}
-
-
-def _replays(plan: Plan, store: Store, records: Any) -> Iterator[Any]:
-    replay = _json(store, plan.replay, "replay.json") if plan.replay else None
-    for case in replay["cases"] if replay else ():
-        expected = case["name"]
-        returned = case["triage"] if expected.startswith("triage: ") else case["verdict"]
-        if not case["reached"]:
-            returned = f"not reached (nearest: {returned})"
-        yield records.Replay(name="made-up table", expected=expected, returned=returned)
-    null = _json(store, plan.null, "null.json") if plan.null else None
-    if null:
-        expected = f"no effect: arm {null['arm']} against itself, sampled twice"
-        yield records.Replay(name="true null", expected=expected, returned=null["decision"]["verdict"])
 
 
 # --- what is true of this run only ---
@@ -141,16 +77,18 @@ def _replays(plan: Plan, store: Store, records: Any) -> Iterator[Any]:
 
 def _run_info(session: Session, registration: Registration, out: Path) -> Any:
     records = importlib.import_module("reports.records")
-    plan, store = registration.plan, session.store
-    made = [(job, _made(store, job.key)) for job in plan.jobs.values() if store.has(job.key)]
-    now = [(job, how) for job, how in made if how.get("when", "") >= session.started]
+    plan, store, bound_id = registration.plan, session.store, registration.bound.id
+    manifests = {key: store.peek(key) for key in plan.jobs if store.has(key)}
+    made = [(plan.jobs[key], manifest.made) for key, manifest in manifests.items()]
+    planned = [(plan.jobs[key], float(manifest.job.get("cost") or 0.0)) for key, manifest in manifests.items()]
+    now = [(job, how) for job, how in made if how.get("run") == session.run_id]
     versions = {name: text for _, how in made for name, text in how.get("versions", {}).items()}
     return records.RunInfo(
         started=session.started,
         finished=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         host=socket.gethostname(),
-        device=", ".join(sorted({str(how.get("device", "")) for job, how in made if job.lane == "model"})),
-        command=shlex.join(["pytest", *sys.argv[1:]]),
+        device=", ".join(sorted({_device(how) for job, how in made if job.lane == "model"})),
+        command=session.options.command,
         versions={"python": platform.python_version(), **dict(sorted(versions.items()))},
         paths={"prereg": str(registration.path), "store": str(store.root), "report": str(out)},
         jobs=len(made),
@@ -159,32 +97,37 @@ def _run_info(session: Session, registration: Registration, out: Path) -> Any:
         gpu_hours=_hours(made, "wall_s", on="cuda"),
         cpu_hours_this_run=_hours(now, "cpu_s"),
         gpu_hours_this_run=_hours(now, "wall_s", on="cuda"),
-        max_rss_mb=max((float(how["max_rss_mb"]) for _, how in made if "max_rss_mb" in how), default=None),
+        max_rss_mb=_most(made, "max_rss_mb"),
+        max_gpu_mb=_most(made, "max_gpu_mb"),
+        planned_gpu_hours=_planned(planned, "cuda"),
+        planned_cpu_hours=_planned(planned, "cpu"),
+        resumed=sum(bool(how.get("resumed")) for _, how in made),
+        unpriced=sum(not minutes for _, minutes in planned),
+        over_budget="; ".join(dict.fromkeys(_reasons(bound_id, made))),
     )
+
+
+def _device(how: Mapping[str, Any]) -> str:
+    gpu = f" ({how['gpu']})" if how.get("gpu") else ""
+    return f"{how.get('device', '')}{gpu}"
+
+
+def _most(made: Iterable[tuple[Job, Mapping[str, Any]]], what: str) -> float | None:
+    return max((float(how[what]) for _, how in made if what in how), default=None)
+
+
+def _planned(priced: Iterable[tuple[Job, float]], on: str) -> float | None:
+    """Return the likely hours that the jobs of a device had as their price when they were started."""
+    minutes = [cost for job, cost in priced if job.device == on and cost]
+    return sum(minutes) / 60 if minutes else None
+
+
+def _reasons(bound_id: str, made: Iterable[tuple[Job, Mapping[str, Any]]]) -> Iterator[str]:
+    """Yield why jobs of this prereg were run over its budget, each time that it was said."""
+    for _, how in made:
+        if reason := how.get("over_budget", {}).get(bound_id):
+            yield str(reason)
 
 
 def _hours(made: Iterable[tuple[Job, Mapping[str, Any]]], what: str, on: str = "") -> float:
     return sum(float(how.get(what, 0.0)) for job, how in made if not on or job.device == on) / _HOUR
-
-
-def _made(store: Store, key: str) -> Mapping[str, Any]:
-    """Return how an artifact came about, without reading its files again."""
-    from harness.core.manifest import MANIFEST
-
-    made: Mapping[str, Any] = json.loads((store.path(key) / MANIFEST).read_bytes())["made"]
-    return made
-
-
-def _json(store: Store, key: str, name: str) -> Any:
-    """Read one JSON file of a stored artifact, or None where there is none. Weights beside it are not digested."""
-    path = store.path(key) / name
-    return json.loads(path.read_bytes()) if store.has(key) and path.is_file() else None
-
-
-def _parquet(store: Store, key: str, name: str) -> list[dict[str, Any]]:
-    if not store.has(key) or not (store.path(key) / name).is_file():
-        return []
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.read_table(store.open(key) / name).to_pylist()
-    return rows

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING
 from harness.core.errors import Problem
 from harness.plugin.cases import Case, Outcome, expressions, judge, judge_verdict, keys
 from harness.plugin.options import Options
+from harness.plugin.prices import Planned, Prices, planned, preview
 from harness.plugin.registrations import Registration, message, refusals, register
+from harness.plugin.stopping import Sigterm, wait_for_jobs
 
 if TYPE_CHECKING:
-    from harness.contracts.records import Decision, Estimate, StandingReport
+    from harness.contracts.records import Decision, Estimate, Job, StandingReport
     from harness.core.store import Store
     from harness.execute.executor import Event, Executor
+    from harness.plan.budget import Price
     from harness.plugin.conclusions import Conclusion
 
 
@@ -30,21 +34,27 @@ class Session:
         options: what was asked for.
         run_id: shared by all processes of the run; empty draws a new one when first needed.
 
-    ``on_event`` is told the executor's news.
+    ``on_event`` is told the executor's news, ``on_plan`` what is missing and what it costs when the first job is
+    about to run.
     """
 
     on_event: Callable[[Event], None] | None = None
+    on_plan: Callable[[Planned], None] | None = None
 
     def __init__(self, options: Options, run_id: str = "") -> None:
         self.options = options
         self.registrations: dict[Path, Registration] = {}
         self.refusal = ""
+        self.sigterm = Sigterm()
         self.started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._run_id = run_id
         self._store: Store | None = None
         self._executor: Executor | None = None
-        self._expected: tuple[str, ...] = ()
-        """Keys that the selected items need."""
+        self._prices: Prices | None = None
+        self._needs: dict[Path, Sequence[str]] = {}
+        """By file, the keys that its selected items need."""
+        self._overruns: dict[str, str] = {}
+        """By id of a prereg over its budget, the reason for running it all the same."""
         self._standings: dict[Path, StandingReport] = {}
 
     @property
@@ -92,11 +102,33 @@ class Session:
         chosen = [self.registrations[path] for path in wanted]
         needs: dict[Path, Sequence[str]] = {}
         for each in chosen:
-            if not each.problems and not self.options.preview:
+            if not each.problems:
                 names = [key for case in wanted[each.path] for key in keys(case, each.bound, each.plan)]
                 needs[each.path] = tuple(dict.fromkeys(names))
-        self._expected = tuple(key for names in needs.values() for key in names)
-        return refusals(chosen, self.options, self.store, needs)
+        self._needs = needs
+        yield from refusals(chosen, self.options, self.store, needs)
+        if not self.options.preview and (self.options.gpu or self.options.rehearse):
+            for path in needs:
+                yield from self._over_budget(self.registrations[path])
+
+    def _over_budget(self, each: Registration) -> Iterator[Problem]:
+        """Refuse a plan whose likely price is over its budget, or note why it is run."""
+        from harness.plan.budget import bill, over_budget, refusal
+
+        hours = each.bound.budget_gpu_hours
+        cost = bill(self._priced(each)) if hours is not None else None
+        if hours is None or cost is None or not over_budget(cost, hours):
+            return
+        if self.options.over_budget:
+            self._overruns[each.bound.id] = self.options.over_budget
+        else:
+            yield refusal(cost, hours, each.shown)
+
+    def _priced(self, each: Registration) -> tuple[Price, ...]:
+        """Return the prices of what the selected items of a file are missing."""
+        if self._prices is None:
+            self._prices = Prices(self.store)
+        return self._prices.of(each.plan.missing(self.store, self._needs.get(each.path)), each.plan.jobs)
 
     # --- items ---
 
@@ -110,6 +142,9 @@ class Session:
         wanted = keys(case, registration.bound, registration.plan)
         if wanted:
             self.executor.obtain(wanted)
+        if case.kind == "verdict":
+            # Its block shows every estimate, also those that nothing decides on: what is damaged is made again.
+            self.executor.obtain(key for key in registration.plan.estimates.values() if self.store.has(key))
 
     def judge(self, registration: Registration, case: Case) -> Outcome:
         """Judge an item on what is stored."""
@@ -153,14 +188,40 @@ class Session:
         """What runs jobs: over the plans of every file of this process."""
         if self._executor is None:
             from harness.execute.executor import Executor
+            from harness.execute.machine import NOTED
+            from harness.execute.pool import Options as Children
 
             jobs = {
                 key: job for each in self.registrations.values() if each.found for key, job in each.plan.jobs.items()
             }
-            self._executor = Executor(jobs, self.store, self.run_id, on_event=self.on_event)
+            noted = {"command": self.options.command, "over_budget": self._overruns}
+            children = Children(env={NOTED: json.dumps({name: text for name, text in noted.items() if text})})
+            jobs |= self._with_prices(jobs)
+            self._executor = Executor(jobs, self.store, self.run_id, children, on_event=self.on_event)
+            self.sigterm.take()
             if self.options.ahead:
-                self._executor.expect(self._expected)
+                self._executor.expect(key for keys in self._needs.values() for key in keys)
         return self._executor
+
+    def _with_prices(self, jobs: Mapping[str, Job]) -> dict[str, Job]:
+        """Return the jobs that are missing with their price as cost: planned and spent are compared in the report."""
+        found = [price for path in self._needs for price in self._priced(self.registrations[path])]
+        if not found:
+            return {}
+        from harness.plan.learn import mend
+
+        mend(self.store)
+        plan = planned(found)
+        if self.on_plan is not None:
+            self.on_plan(plan)
+        return {
+            key: jobs[key].model_copy(update={"cost": seconds / 60}) for key, seconds in plan.seconds.items() if seconds
+        }
+
+    @property
+    def running(self) -> bool:
+        """Whether this process has begun to obtain something."""
+        return self._executor is not None
 
     # --- the end ---
 
@@ -172,26 +233,29 @@ class Session:
 
     def preview(self) -> list[str]:
         """Say for every file what is stored and what would have to run."""
-        return [line for each in self.registrations.values() if each.asked for line in self._price(each)]
-
-    def _price(self, each: Registration) -> Iterator[str]:
-        if each.problems:
-            return
-        jobs = each.plan.missing(self.store)
-        models = [job for job in jobs if job.lane == "model"]
-        minutes = sum(job.cost for job in jobs)
-        cost = f", about {minutes:.0f} minutes" if minutes else ""
-        stored = sum(self.store.has(key) for key in each.plan.jobs)
-        yield f"{each.bound.id}: {len(jobs)} jobs to run ({len(models)} with models{cost}), {stored} stored"
-        yield from (f"  {what}" for what in each.bound.missing)
-        for finding in each.findings:
-            accepted = f" (accepted: {finding.allowed})" if finding.allowed else ""
-            yield f"  {finding.severity} {finding.code} at {finding.at}: {finding.reason}{accepted}"
+        asked = [each for each in self.registrations.values() if each.asked and not each.problems]
+        return [line for each in asked for line in preview(each, self.store, self._priced(each))]
 
     def close(self) -> None:
-        """End every child of this process."""
+        """End every child of this process; those that can save do."""
         if self._executor is not None:
             self._executor.close()
+        self.sigterm.release()
+
+    def drain(self) -> None:
+        """Wait for the children of this process: others of the run may need what they make."""
+        if self._executor is not None:
+            self._executor.drain()
+
+    def interrupt(self) -> None:
+        """End every job of the run, in this process and in its other ones, once they have saved."""
+        from harness.execute.executor import GRACE
+
+        began = time.monotonic()
+        self.store.stop(self.run_id)
+        if self._executor is not None:
+            self._executor.close()
+        wait_for_jobs(self.store, self.run_id, GRACE - (time.monotonic() - began))
 
 
 @contextmanager

@@ -109,7 +109,14 @@ def test_a_preview_needs_no_device_and_has_a_price_tag(training) -> None:
     result = training("preregs", "--collect-only", "-q")
     assert result.ret == 0
     assert "preregs/issue_310.yaml::verdict" in result.outlines
-    result.stdout.fnmatch_lines(["*what would run*", "issue_310: * jobs to run (* with models), 0 stored"])
+    said = (
+        "issue_310: * jobs to run (* with models), 0 stored; likely * GPU-minutes, * on disk; declared, not measured*"
+    )
+    result.stdout.fnmatch_lines(["*what would run*", f"{said}; budget 420 GPU-minutes"])
+    rehearsal = training("preregs", "--collect-only", "-q", "--rehearse")
+    rehearsal.stdout.fnmatch_lines(
+        ["issue_310: * jobs to run *; likely * CPU-minutes, * on disk; declared, not measured"]
+    )
     assert not (training.folder / ".prereg").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -16,8 +17,33 @@ def test_plan_lists_every_job_and_writes_nothing(tmp_path: Path, capsys: pytest.
     assert main(["plan", str(ROOT / "preregs" / "coupling_predictors.yaml"), "--store", str(tmp_path / "store")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("to run") and line.endswith("measure[published]") for line in lines)
-    assert lines[-1].startswith(f"coupling_predictors: {len(lines) - 1} of {len(lines) - 1} jobs to run")
+    jobs = sum(line.startswith("to run") for line in lines)
+    assert lines[jobs].startswith(f"coupling_predictors: {jobs} of {jobs} jobs to run")
+    assert lines[jobs + 1].split("  ")[0] == "likely (low to high)"
+    assert lines[-1].startswith("total")
+    assert lines[-1].endswith("declared, not measured")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_prices_a_registration_against_its_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "preregs" / "issue_310.yaml").read_text().replace("banks/", f"{ROOT}/preregs/banks/")
+    path = tmp_path / "dear.yaml"
+    path.write_text(text.replace("gpu_hours: 7", "gpu_hours: 0.5"))
+    asked = ["plan", str(path), "--store", str(tmp_path / "store")]
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "budget: 30 GPU-minutes (0.5 GPU-hours): the likely price is over it" in lines
+    assert main([*asked, "--strict"]) == 2
+    assert "dear.yaml:budget.gpu_hours: the likely price of the " in capsys.readouterr().err
+    assert main([*asked, "--strict", "--rehearse"]) == 0, "a rehearsal takes no GPU"
+    capsys.readouterr()
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["over_budget"] is True
+    assert told["total"]["gpu"]["range"]["likely"] == pytest.approx(
+        sum(job["seconds"]["likely"] for job in told["jobs"] if job["state"] == "to run" and job["device"] == "cuda")
+    )
+    assert {job["origin"] for job in told["jobs"] if job["state"] == "to run"} == {"declared"}
 
 
 def test_problems_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

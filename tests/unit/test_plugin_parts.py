@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +15,11 @@ from harness.decide.court import Court
 from harness.decide.verdict import decide
 from harness.execute.executor import Event
 from harness.execute.progress import Running
+from harness.execute.tally import Left, Tally
 from harness.plan.plan import Plan
 from harness.plugin import blocks, cases, registrations, terminal
 from harness.plugin.options import Options
+from harness.plugin.prices import Planned
 
 H1 = hypothesis("H1", clause("big", cmp("x", ">=", "1/2", text="x >= 0.5", line=3), line=3), line=2)
 H2 = hypothesis("H2", clause("high", cmp("x", ">=", "9", text="x >= 9", line=5), line=5), role="secondary", line=4)
@@ -104,6 +107,33 @@ def test_durations(seconds: float, text: str) -> None:
 def test_a_running_job_in_one_line() -> None:
     job = Running("k", "stage[C1.couple]", "training", 0.25, 30.0, 90.0, {"loss": 1.23456})
     assert terminal.said(job) == "stage[C1.couple] training 25%, loss 1.23 (30.0 s, 1:30 left)"
+    figures = {"step": 43.0, "steps": 100.0, "loss": 0.5, "lr": 1e-4, "tokens": 9000.0, "tokens_per_s": 8123.4}
+    on_gpu = replace(job, figures=figures, rss_mb=3174.4, gpu_mb=21811.2)
+    assert terminal.said(on_gpu) == (
+        "stage[C1.couple] training 25%, step 43, loss 0.5, 8,123 tokens/s (30.0 s, 1:30 left, 3.1 GiB + GPU 21.3 GiB)"
+    )
+
+
+def test_a_live_line_says_the_run_and_the_job_in_the_width_that_there_is() -> None:
+    figures = {
+        "completions": 718.0,
+        "rows": 256.0,
+        "tokens": 23091.0,
+        "tokens_per_s": 1089.3,
+        "completions_per_s": 33.9,
+    }
+    job = Running("k", "measure[leakage-C2][weight=0.3][seed=42]", "sampling", 0.34, 25, 51, figures, rss_mb=450.0)
+    alone = "measure[leakage-C2][weight=0.3][seed=42] sampling 34%, 1,089 tokens/s, 51.0 s left, 0.4 GiB"
+    assert terminal.live([job], Left(4, 22, 104.0, 0), 120) == f"4/22, 1:44 left | {alone}"
+    narrow = terminal.live([job, job], Left(4, 22, 104.0, 0), 80)
+    assert narrow == "4/22, 1:44 left | measure[lea… sampling 34%, 1,089 tokens/s, 51.0 s left, 0.4 GiB (+1)"
+    assert terminal.live([job], None, 120) == f"4/22, 1:44 left | {alone}".partition(" | ")[2]
+
+
+def test_the_whole_run_in_a_few_words() -> None:
+    assert terminal.counted(Left(12, 57, 2460.0, 0)) == "12 of 57 jobs done, about 41:00 left"
+    assert terminal.counted(Left(56, 57, None, 1)) == "56 of 57 jobs done and 1 of unknown length"
+    assert terminal.counted(Left(57, 57, None, 0)) == "57 of 57 jobs done"
 
 
 def test_statuses_are_of_the_call_alone() -> None:
@@ -181,7 +211,7 @@ def happened(screen: Screen, *events: Event) -> list[str]:
 def test_a_terminal_has_one_live_line_and_loses_it_again() -> None:
     event = Event("progress", "k", running=RUNNING)
     told = happened(Screen(tty=True), event, event)
-    line = "\rprereg: stage[C1.couple] training 25%, "
+    line = "\rprereg: stage[C1.co… training 25%, loss"
     assert told == ["\n", line, line, "\r" + " " * 39, "\r"]
 
 
@@ -205,3 +235,22 @@ def test_news_are_lines_and_quick_jobs_are_none() -> None:
         "prereg: bad",
     ]
     assert happened(Screen(tty=False, verbosity=-1), *events) == []
+
+
+def test_a_plan_is_a_line_when_it_is_worth_one() -> None:
+    def told(seconds: dict[str, float | None]) -> list[str]:
+        screen = Screen(tty=False)
+        terminal.Progress(screen).planned(Planned(seconds, "likely 2 CPU-minutes", {}))  # type: ignore[arg-type]
+        return [line for line in screen.told if line != "\n"]
+
+    assert told({"a": 1.0, "b": 2.0}) == []
+    assert told({"a": 100.0, "b": 20.0}) == ["prereg: 2 jobs to run; likely 2 CPU-minutes"]
+    assert told({"a": None}) == ["prereg: 1 job to run; likely 2 CPU-minutes"]
+
+
+def test_lines_say_how_far_the_run_is() -> None:
+    screen = Screen(tty=False)
+    progress = terminal.Progress(screen)  # type: ignore[arg-type]
+    progress.tally = Tally({"a": 60.0, "b": 60.0}, {"a"}.__contains__)
+    progress.happened(Event("finished", "a", "stage[C1]", seconds=65))
+    assert screen.told[-1] == "prereg: stage[C1] took 1:05; 1 of 2 jobs done, about 1:00 left"

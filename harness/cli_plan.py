@@ -1,0 +1,99 @@
+"""``prereg plan`` on the command line: the jobs of a prereg, which of them are stored, and what the others cost.
+
+Exit codes are an interface: 0 listed, 2 unusable input or, with ``--strict``, a price over the registered budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.errors import PreregError
+
+if TYPE_CHECKING:
+    from harness.core.store import Store
+    from harness.plan.budget import Price
+    from harness.plan.plan import Plan
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser's subcommands."""
+    plan = commands.add_parser(
+        "plan", help="list a prereg's jobs, which of them are stored, and what the others cost",
+        description="List the jobs of a prereg and price those that are not stored: GPU-minutes (CPU-minutes of a "
+        "rehearsal) and bytes, as recorded in the store or declared, each with its range. Runs and writes nothing.",
+    )  # fmt: skip
+    plan.add_argument("file", type=Path)
+    plan.add_argument("--rehearse", action="store_true", help="plan the rehearsal")
+    plan.add_argument("--strict", action="store_true", help="exit 2 when the likely price is over the budget")
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
+    plan.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    plan.set_defaults(run=_plan)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from harness.compile.bind import load_bound
+    from harness.compose import declare_kinds
+    from harness.core.store import Store
+    from harness.plan.budget import bill, over_budget, prices, refusal
+    from harness.plan.learn import known
+    from harness.plan.plan import make_plan
+
+    declare_kinds()
+    data = Path(options.data) if options.data else None
+    bound = load_bound(options.file, rehearsal=options.rehearse, data_root=data)
+    plan = make_plan(bound, device="cpu" if options.rehearse else "cuda")
+    store = Store(options.store)
+    measured = (key for keys in plan.measurements.values() for key in keys)  # items of their own, decide or not
+    missing = plan.missing(store, [*plan.goals, *measured])
+    found = prices(missing, plan.jobs, known(store)) if missing else ()
+    if options.json:
+        print(json.dumps(_as_json(plan, store, found)))
+    else:
+        for line in _lines(plan, store, found):
+            print(line)
+    cost, hours = bill(found), bound.budget_gpu_hours
+    if options.strict and hours is not None and over_budget(cost, hours):
+        raise PreregError(refusal(cost, hours, str(options.file)))
+
+
+def _lines(plan: Plan, store: Store, found: tuple[Price, ...]) -> Iterator[str]:
+    from harness.plan.pricetag import table
+
+    states = _states(plan, store, found)
+    for job in plan.jobs.values():
+        yield f"{states[job.key]:10}  {job.lane:5}  {job.key[:12]}  {job.label}"
+    yield f"{plan.bound.id}: {len(found)} of {len(plan.jobs)} jobs to run in {store.root}"
+    if found:
+        yield from table(found, plan.bound.budget_gpu_hours)
+    yield from plan.bound.missing
+
+
+def _states(plan: Plan, store: Store, found: tuple[Price, ...]) -> dict[str, str]:
+    missing = {price.key for price in found}
+    return {
+        key: "to run" if key in missing else "stored" if store.has(key) else "not needed" for key in plan.jobs
+    }  # fmt: skip
+
+
+def _as_json(plan: Plan, store: Store, found: tuple[Price, ...]) -> dict[str, Any]:
+    from harness.plan.budget import bill, over_budget
+
+    states, by_key = _states(plan, store, found), {price.key: price for price in found}
+    total, hours = bill(found), plan.bound.budget_gpu_hours
+    jobs = []
+    for key, job in plan.jobs.items():
+        told: dict[str, Any] = {"key": key, "label": job.label, "lane": job.lane, "state": states[key]}
+        if key in by_key:
+            told |= {name: value for name, value in asdict(by_key[key]).items() if name not in told}
+        jobs.append(told)
+    return {
+        "id": plan.bound.id, "store": str(store.root), "jobs": jobs, "total": asdict(total),
+        "budget_gpu_hours": hours, "over_budget": over_budget(total, hours), "missing": list(plan.bound.missing),
+    }  # fmt: skip
