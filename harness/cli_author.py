@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import json
 import os
 from pathlib import Path
@@ -36,6 +37,7 @@ def add(commands: Any) -> None:
         "hover text and unknown keys in editors. Point to it from the first line of a prereg: "
         "'# yaml-language-server: $schema=./prereg.schema.json'.",
     )  # fmt: skip
+    schema.add_argument("--results", action="store_true", help="that of results.json instead, for programs")
     schema.add_argument("--out", type=Path, metavar="FILE", help="where to write it (default: standard output)")
     schema.set_defaults(run=_schema)
     explain = commands.add_parser(
@@ -81,7 +83,8 @@ def _schema(options: argparse.Namespace) -> None:
     from harness.spec.json_schema import prereg_schema
 
     declare_kinds()
-    text = json.dumps(prereg_schema(), indent=1, ensure_ascii=False)
+    made = importlib.import_module("reports.results_schema").results_schema if options.results else prereg_schema
+    text = json.dumps(made(), indent=1, ensure_ascii=False)
     if options.out is None:
         print(text)
         return

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.core.durable import replace_file
+from harness.core.durable import is_full, replace_file
 from harness.core.errors import PreregError, Problem, Where
 
 
@@ -124,6 +124,9 @@ except Timeout:
 def require_working_locks(folder: Path) -> None:
     """Prove with a second process that locks exclude each other here; remembered per host and device.
 
+    A network file system may keep its locks on each host for itself, which no process here can find out; its mount
+    options tell.
+
     Raises:
         PreregError: where they do not (some network file systems), with what to do.
     """
@@ -132,10 +135,14 @@ def require_working_locks(folder: Path) -> None:
     fact = json.dumps({"host": socket.gethostname(), "device": folder.stat().st_dev}).encode()
     if proof.exists() and proof.read_bytes() == fact:
         return
+    if option := local_option(folder):
+        raise _no_locks(folder, f"mounted with {option}, its locks hold on one host only")
     lock = OwnedLock(folder / f"proof-{socket.gethostname()}-{os.getpid()}.lock")
     try:
         excluded = lock.acquire(note=False) and _second_process_is_refused(lock.path)
     except (OSError, NotImplementedError) as error:
+        if is_full(error):
+            raise
         raise _no_locks(folder, str(error)) from error
     finally:
         lock.release()
@@ -143,6 +150,35 @@ def require_working_locks(folder: Path) -> None:
     if not excluded:
         raise _no_locks(folder, "two processes held the same lock")
     replace_file(proof, fact, sync=False)
+
+
+_LOCAL = {
+    "nfs": ("nolock", "local_lock=flock", "local_lock=all"),
+    "nfs4": ("nolock", "local_lock=flock", "local_lock=all"),
+    "lustre": ("localflock",),
+    "cifs": ("nobrl",),
+}
+"""By file system, the mount options under which a lock taken here is not seen on another host."""
+
+
+def local_option(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """Return the mount option that keeps the locks of ``folder`` on this host, or an empty string.
+
+    ``mounts`` is Linux's table of mounts (proc(5), mountinfo); elsewhere nothing is known and nothing is said.
+    """
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    place, best, found = folder.resolve(), 0, ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields, (kind, *rest) = before.split(), after.split() or [""]
+        point = Path(fields[4].replace("\\040", " ")) if len(fields) > 5 else None
+        if point is not None and place.is_relative_to(point) and len(point.parts) >= best:
+            options = {*fields[5].split(","), *(rest[-1].split(",") if rest else ())}
+            best, found = len(point.parts), next((each for each in _LOCAL.get(kind, ()) if each in options), "")
+    return found
 
 
 def _second_process_is_refused(path: Path) -> bool:

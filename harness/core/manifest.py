@@ -108,17 +108,42 @@ def verify(folder: Path, key: str) -> tuple[Manifest | None, str]:
         return None, f"it cannot be read ({error.strerror})"
 
 
-def _compare(folder: Path, key: str) -> tuple[Manifest | None, str]:
-    manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+def read(folder: Path, key: str) -> tuple[Manifest | None, str]:
+    """Return an artifact's manifest after comparing it with its own digest alone, or None and what is wrong."""
+    try:
+        manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            raise
+        return None, f"{MANIFEST} cannot be read ({error.strerror})"
     if manifest is None or manifest.key != key:
         return None, f"{MANIFEST} is not what was written"
+    return manifest, ""
+
+
+def verify_file(folder: Path, name: str, file: StoredFile) -> str:
+    """Compare every byte of one file with what the manifest says; return what is wrong, or nothing."""
+    try:
+        size = (folder / name).stat().st_size
+        if size != file.bytes:
+            return f"{name} has {size} bytes instead of {file.bytes}"
+        if file_digest(folder / name) != file.sha256:
+            return f"{name} has another digest than when it was stored"
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            raise
+        return f"{name} cannot be read ({error.strerror})"
+    return ""
+
+
+def _compare(folder: Path, key: str) -> tuple[Manifest | None, str]:
+    manifest, fault = read(folder, key)
+    if manifest is None:
+        return None, fault
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} - {MANIFEST}
     if odd := sorted(found ^ set(manifest.files)):
         return None, f"{odd[0]} is {'missing' if odd[0] in manifest.files else 'not in the manifest'}"
     for name, file in manifest.files.items():
-        size = (folder / name).stat().st_size
-        if size != file.bytes:
-            return None, f"{name} has {size} bytes instead of {file.bytes}"
-        if file_digest(folder / name) != file.sha256:
-            return None, f"{name} has another digest than when it was stored"
+        if fault := verify_file(folder, name, file):
+            return None, fault
     return manifest, ""

@@ -2,7 +2,9 @@
 
     objects/ab/<key>/     the files and manifest.json; appears whole, by one rename, or not at all
     tmp/<key>.<random>/   being filled by whoever holds locks/<key>.lock
+    partial/<key>/        what a job keeps of its unfinished work; gone when the artifact is stored
     quarantine/           damaged artifacts and, beside each, what was wrong
+    known/<key>.json      manifests of artifacts that lie elsewhere (``harness.core.browse``)
     failures/<run>/       what failed in a run; logs/<run>/ and progress/<run>/ belong to its children
 
 Nothing but the files of an artifact may influence a result; the manifest only says where they came from.
@@ -10,6 +12,7 @@ Nothing but the files of an artifact may influence a result; the manifest only s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import uuid
@@ -21,7 +24,8 @@ from typing import Any
 from harness.core.durable import full_error, is_full, replace_file, sync_file, sync_folder, write_file
 from harness.core.errors import JobError, PreregError
 from harness.core.locks import OwnedLock, require_working_locks
-from harness.core.manifest import MANIFEST, Keyed, Manifest, describe, verify
+from harness.core.manifest import MANIFEST, Keyed, Manifest, describe, read, verify, verify_file
+from harness.core.partial import Partial
 
 
 class DamagedError(JobError):
@@ -79,13 +83,41 @@ class Store:
         if key not in self._verified:
             manifest, fault = verify(self.path(key), key)
             if manifest is None:
-                raise self._quarantine(key, fault)
+                raise self.quarantine(key, fault)
             self._verified[key] = manifest
         return self._verified[key]
 
     def read_json(self, key: str, name: str) -> Any:
         """Return the parsed JSON file ``name`` of a verified artifact; raises as :meth:`open`."""
         return json.loads((self.open(key) / name).read_bytes())
+
+    def peek(self, key: str) -> Manifest:
+        """Return the manifest, verified by its own digest; the files are not looked at. Raises as :meth:`open`."""
+        if key in self._verified:
+            return self._verified[key]
+        if not self.has(key):
+            raise MissingError(f"artifact {key[:12]} is not in the store {self.root}")
+        manifest, fault = read(self.path(key), key)
+        if manifest is None:
+            raise self.quarantine(key, fault)
+        return manifest
+
+    def read_file(self, key: str, name: str) -> bytes | None:
+        """Return one file of an artifact, verified, without reading the weights beside it; None where there is none.
+
+        Raises as :meth:`open`.
+        """
+        file = self.peek(key).files.get(name)
+        if file is None:
+            return None
+        if fault := verify_file(self.path(key), name, file):
+            raise self.quarantine(key, fault)
+        return (self.path(key) / name).read_bytes()
+
+    def quarantined(self) -> set[str]:
+        """Return the keys of artifacts that were damaged; some may have been made again since."""
+        folder = self.root / "quarantine"
+        return {entry.name.partition(".")[0] for entry in folder.iterdir()} if folder.is_dir() else set()
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -104,10 +136,15 @@ class Store:
                 replace_file(self.root / ".gitignore", b"*\n", sync=False)
             require_working_locks(self.root / "locks")
         except OSError as error:
+            if is_full(error):
+                raise full_error(self.root) from error
             hint = "choose another folder with --store FOLDER or PREREG_STORE"
             raise PreregError(f"the store {self.root} cannot be written: {error}. {hint}") from error
         for draft in sorted((self.root / "tmp").iterdir()):
             self.sweep(draft.name.partition(".")[0])
+        for kept in sorted((self.root / "partial").glob("*")):
+            if self.has(kept.name):  # its process died right after it had stored the artifact
+                self.partial(kept.name).drop()
         self._prepared = True
 
     def lock(self, key: str, label: str = "") -> OwnedLock:
@@ -146,7 +183,12 @@ class Store:
                 raise full_error(self.root) from error
             raise
         self._verified.pop(job.key, None)
+        self.partial(job.key).drop()
         return self.path(job.key)
+
+    def partial(self, key: str) -> Partial:
+        """Return the unfinished work of a job; only the holder of the key's lock writes there."""
+        return Partial(self.root, key)
 
     def abandon(self, draft: Path) -> None:
         """Throw a draft away."""
@@ -189,11 +231,12 @@ class Store:
             sync_folder(final.parent.parent)
         if final.exists():
             # Only an artifact that lost its manifest can be here: the caller holds the lock and found none.
-            self._quarantine(final.name, f"{MANIFEST} is missing")
+            self.quarantine(final.name, f"{MANIFEST} is missing")
         draft.rename(final)
         sync_folder(final.parent)
 
-    def _quarantine(self, key: str, fault: str) -> DamagedError:
+    def quarantine(self, key: str, fault: str) -> DamagedError:
+        """Take a damaged artifact out of the way, with a note of what is wrong; return the error that says so."""
         self._verified.pop(key, None)
         place = self.root / "quarantine" / f"{key}.{uuid.uuid4().hex[:8]}"
         place.parent.mkdir(exist_ok=True)
@@ -233,3 +276,14 @@ class Store:
     def progress(self, run: str) -> Path:
         """Return the folder in which this run's jobs say how far they are."""
         return self.root / "progress" / run
+
+    def stop(self, run: str) -> None:
+        """Ask every process of a run to end its jobs: they save and leave."""
+        if (self.root / "progress").is_dir():  # else nothing has begun
+            with contextlib.suppress(OSError):  # on a full disk, each process is left to its own signal
+                self.progress(run).mkdir(exist_ok=True)
+                (self.progress(run) / "stop").touch()
+
+    def stopped(self, run: str) -> bool:
+        """Say whether the run was asked to end."""
+        return (self.progress(run) / "stop").exists()
