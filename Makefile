@@ -2,19 +2,45 @@
 # is none. To choose another interpreter: make test PYTHON=python3.12
 PYTHON ?= python3
 VENV ?= .venv
+VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # One thread per process: two OpenMP threads on shared cores ran up to ten times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: rehearse test lint wheel clean
+.PHONY: rehearse test faults test-browser test-vllm lint wheel clean
 
 rehearse: $(READY)
 	$(BIN)/pytest preregs/issue_310.yaml --rehearse
 
 test: $(READY)
 	$(BIN)/pytest tests -n 2 --dist worksteal
+
+# Needs the system's own chromium and chromedriver, and npm for the accessibility rules; fails where one is missing.
+# On Debian: apt-get install chromium chromium-driver npm
+test-browser: $(READY) tests/browser/node_modules
+	PREREG_BROWSER=needed $(BIN)/pytest tests/browser
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	npm ci --prefix tests/browser --no-audit --no-fund
+	touch tests/browser/node_modules
+
+# Ten times the kills of the ordinary suite, a full disk at each write in turn, and ten races: most of an hour. The
+# seed is printed; to draw the same again: make faults PREREG_FAULT_SEED=...
+faults: $(READY)
+	@seed=$${PREREG_FAULT_SEED:-$$(date +%s)}; echo "PREREG_FAULT_SEED=$$seed"; \
+	PREREG_FAULTS=$${PREREG_FAULTS:-200} PREREG_FAULT_SEED=$$seed $(BIN)/pytest tests/faults -n 2 --dist worksteal -rP
+
+# The vLLM sampler against transformers, by vLLM's CPU build in an environment of its own (3 GB, three minutes).
+test-vllm: $(VLLM)/.ready
+	$(VLLM)/bin/python -m pytest tests/vllm -s
+
+$(VLLM)/.ready: tests/vllm/requirements.lock
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --no-deps --require-hashes --requirement tests/vllm/requirements.lock
+	$(VLLM)/bin/pip install --quiet --no-deps --editable .
+	touch $(VLLM)/.ready
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -110,6 +110,41 @@ def _wide(found: Caveat, n: _Numbers) -> Markup:
     )
 
 
+def _specific(found: Caveat, n: _Numbers) -> Markup:
+    arm, state = md(found.words["arm"]), found.words["state"]
+    if state == "alone":
+        return Markup(f"There is no third arm: nothing here says that the difference is specific to what {arm} got.")
+    other, against = md(found.words["other"]), md(found.words["against"])
+    head = f"The difference between {arm} and {against} is not shown to be specific to {arm}: "
+    if state == "uncompared":
+        return Markup(f"{head}no clause compares {arm} with {other}.")
+    return Markup(f"{head}the hypothesis that compares {arm} with {other} is {state}.")
+
+
+def _saturated(found: Caveat, n: _Numbers) -> Markup:
+    way = "rise" if found.words["end"] == "top" else "fall"
+    where = f"{md(found.words['side'])} of {code(found.about)} stands at {_shown(n['value'])}"
+    return Markup(f"{where}, the {found.words['end']} of its scale: it can {way} by {_shown(n['left'])} at most.")
+
+
+_LENGTH = {
+    "dissolves": "dissolves when length is in the model: what is left cannot be told from zero",
+    "reverses": "turns round when length is in the model",
+    "unclear": "does not shrink when length is in the model, but can no longer be told from zero",
+    "no lead": "cannot be told from zero even without length in the model",
+}
+
+
+def _length(found: Caveat, n: _Numbers) -> Markup:
+    arms = f"{md(found.words['leader'])} over {md(found.words['other'])}"
+    p = f"{phrase_p(n['controlled'].value)}, without length {phrase_p(n['plain'].value)}"
+    return Markup(f"Length (not registered: by rule): the lead of {arms} {_LENGTH[found.words['reading']]} ({p}).")
+
+
+def _length_unknown(found: Caveat, n: _Numbers) -> Markup:
+    return Markup(f"Whether completion length explains {code(found.about)} is not known: {md(found.words['why'])}.")
+
+
 def _truncated(found: Caveat, n: _Numbers) -> Markup:
     policy = f" and counted as {md(found.words['policy'])}" if found.words["policy"] else ""
     cut = _count(n["truncated"])
@@ -159,6 +194,10 @@ _SAY: dict[str, Callable[[Caveat, _Numbers], Markup]] = {
     "LEFT_OUT_RANGE": _left_out_range,
     "SWEEP": _sweep,
     "WIDE": _wide,
+    "SPECIFIC": _specific,
+    "SATURATED": _saturated,
+    "LENGTH": _length,
+    "LENGTH_UNKNOWN": _length_unknown,
     "TRUNCATED": _truncated,
     "ONE_SEED": _one_seed,
     "RUNS_UNSEEN": _runs_unseen,

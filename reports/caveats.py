@@ -11,6 +11,7 @@ from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.records import Decision, Estimate
 from harness.contracts.trees import Expression
 from reports import links
+from reports.design_caveats import lengths, saturated, specific
 from reports.fragility import leave_one_outs, left_out_ranges, rank_versions
 from reports.records import Caveat, EstimateRow, Extras, Mark, Quantity
 from reports.setup import model_source
@@ -35,6 +36,9 @@ def caveats(
         *left_out_ranges(bound, estimates),
         *_sweeps(bound, estimates, marks),
         *_wide(rows, marks),
+        *specific(bound, decision, rows),
+        *saturated(bound, rows),
+        *lengths(extras.breakdowns),
         *_truncated(bound, extras),
         *_runs(bound, rows),
         *_models(bound, rows),

@@ -14,6 +14,8 @@ from markupsafe import Markup
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[#\w])|_(?![^\W_])|(?<![^\W_])_")
 _LEADING = re.compile(r"^(\s*)([-=]+(?=\s*$)|[-+](?=\s)|#{1,6}(?=\s|$)|>|\d+[.)](?=\s|$))")
 _LINKS = re.compile(r"(?i)(?<=https)(:)(?=//)|(?<=http)(:)(?=//)|(?<=www)(\.)")
+AT = "`@`"
+"""An at sign before a word: GitHub makes addresses and mentions of entities too, and of code never."""
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}
 
 
@@ -45,7 +47,7 @@ def md(text: object) -> Markup:
     shown = visible(str(text)).strip()
     shown = _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], "\\" + match[0]), shown)
     shown = _LINKS.sub(lambda match: f"&#{ord(match[0])};", shown)
-    shown = re.sub(r"@(?=\w)", "&#64;", shown)
+    shown = re.sub(r"@(?=\w)", AT, shown)
     return Markup(_LEADING.sub(_unlead, shown))
 
 

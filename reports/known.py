@@ -6,19 +6,25 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from harness.contracts.analyses import Breakdown, LengthControl
 from harness.contracts.records import Fact
+from harness.core.numbers import format_threshold, format_value
+from reports.escape import md
 from reports.records import EstimateRow, ReportModel
 
-Role = Literal["value", "threshold", "shortfall", "level"]
+Role = Literal["value", "threshold", "shortfall", "level", "times", "gap"]
+"""What a number is said to be. A ``gap`` is the size of a difference, followed by its direction and its other side."""
 
 
 class Known(NamedTuple):
-    """A number. ``owner`` is the estimate it belongs to (empty: the whole report)."""
+    """A number that is no count (``reports.counted``). ``owner`` is its estimate (empty: the whole report)."""
 
     value: float
     unit: str
     owner: str = ""
     role: Role = "value"
+    after: str = ""
+    """What follows a gap: ``above C1``."""
 
 
 class Span(NamedTuple):
@@ -37,17 +43,16 @@ def known_numbers(model: ReportModel) -> Iterator[Known]:
     for fact in facts(model):
         yield from _fact(fact, model)
     for found in model.comparisons:
-        for count in (found.cells, *found.levels.values()):
-            yield Known(count, "count", found.first)
         if found.spread:
             yield Known(found.spread.low, found.display, found.first)
             yield Known(found.spread.high, found.display, found.first)
     for caveat in model.caveats:
         for number in caveat.numbers:
-            if number.value is not None:
+            if number.value is not None and number.unit != "count":
                 role: Role = "threshold" if number.name in ("level", "threshold") else "value"
                 yield Known(number.value, number.unit, caveat.about, role)
-    yield from _counts(model)
+    for taken in model.breakdowns:
+        yield from _breakdown(taken)
 
 
 def known_spans(model: ReportModel) -> Iterator[Span]:
@@ -60,6 +65,9 @@ def known_spans(model: ReportModel) -> Iterator[Span]:
         owners = frozenset({found.first, found.second})
         for interval in (found.first_interval, found.second_interval):
             yield Span(interval.low, interval.high, found.display, owners)
+    for taken in model.breakdowns:
+        for arm in taken.arms:
+            yield Span(arm.everywhere_lowest.rate, arm.everywhere_highest.rate, "proportion", frozenset())
 
 
 def facts(model: ReportModel) -> Iterator[Fact]:
@@ -74,10 +82,10 @@ def _row(row: EstimateRow) -> Iterator[Known]:
     for cell in row.estimate.cells:
         if cell.value is not None:
             yield Known(cell.value, row.display, name)
+            if row.contrast:
+                yield _gap(cell.value, row.display, row.contrast.partition(" − ")[2], name)
         for interval in cell.intervals:
             yield Known(float(Fraction(interval.level)), "proportion", "", "level")
-    for count in row.estimate.counts.values():
-        yield Known(count, "count", name)
     for side in row.sides:
         if side.value is not None:
             yield Known(side.value, "proportion" if row.display == "pp" else row.display, name)
@@ -86,25 +94,54 @@ def _row(row: EstimateRow) -> Iterator[Known]:
             yield Known(test.value, "p", name)
 
 
+def _gap(value: float, unit: str, other: str, owner: str = "") -> Known:
+    return Known(abs(value), unit, owner, "gap", f"{'above' if value > 0 else 'below'} {md(other)}")
+
+
+def missed(model: ReportModel) -> Iterator[str]:
+    """Yield every shortfall with its threshold, as prose says them: ``3.0 pp short of the registered 15 pp``."""
+    for fact in facts(model):
+        row = model.row(fact.estimate)
+        if fact.shortfall and fact.kind == "compare":
+            unit = row.display if row else "pp" if fact.unit == "proportion" and "pp" in fact.text else fact.unit
+            short = format_value(fact.shortfall, "pp" if unit == "proportion" else unit)
+            way = "short of" if fact.rel in (">", ">=") else "over"
+            yield f"{short} {way} the registered {format_threshold(fact.threshold, unit)}"
+
+
 def _fact(fact: Fact, model: ReportModel) -> Iterator[Known]:
     row = model.row(fact.estimate)
     unit = row.display if row else "pp" if fact.unit == "proportion" and "pp" in fact.text else fact.unit
-    for count in row.estimate.counts.values() if row else ():
-        yield Known(count, "count", fact.estimate)
     if fact.value is not None:
         yield Known(fact.value, unit, fact.estimate)
     for limit in (fact.threshold, fact.upper):
         if limit is not None:
-            yield Known(limit, unit, fact.estimate, "threshold")
+            tested = [row.estimate.name for row in model.estimates if any(t.name == fact.estimate for t in row.tests)]
+            yield from (Known(limit, unit, owner, "threshold") for owner in (fact.estimate, *tested))
     if fact.shortfall is not None and unit != "p":
         yield Known(fact.shortfall, "pp" if unit == "proportion" else unit, fact.estimate, "shortfall")
 
 
-def _counts(model: ReportModel) -> Iterator[Known]:
-    counts = [*model.tally.values()]
-    for condition in model.conditions:
-        counts += [condition.completions, condition.hits, condition.truncated, *condition.lengths]
-        counts += [len(sample.text) for sample in condition.samples]
-    sources = [note.source for note in model.differs]
-    counts += [sources.count(source) for source in sources]
-    yield from (Known(count, "count") for count in counts)
+def _breakdown(found: Breakdown) -> Iterator[Known]:
+    for arm in found.arms:
+        everywhere = (arm.everywhere_lowest, arm.everywhere_highest)
+        yield from (
+            Known(rate, "proportion") for rate in (arm.rate, *(part.rate for part in (*arm.parts, *everywhere)))
+        )
+        yield from (_gap(arm.rate - other.rate, "pp", other.arm) for other in found.arms if other is not arm)
+    for move in found.directions:
+        yield from (Known(value, "pp") for value in (move.lowest, move.highest))
+    for place in found.places:
+        yield Known(place.ending, "proportion")
+        yield Known(place.times, "1", role="times")
+    if found.length is not None:
+        yield from _length(found.length)
+
+
+def _length(control: LengthControl) -> Iterator[Known]:
+    yield from (Known(arm.everywhere, "tokens") for arm in control.arms)
+    if control.longest is not None:
+        yield Known(control.longest, "tokens")
+    yield from (Known(effect.p, "p") for each in control.contrasts for effect in (each.plain, each.controlled))
+    if control.slope is not None:
+        yield Known(control.slope.p, "p")

@@ -20,6 +20,8 @@ from harness.core.errors import PreregError
 from harness.decide.sides import constant
 from reports import links
 from reports.caveats import caveats
+from reports.designs import designs
+from reports.figure_data import figure_data
 from reports.inference import comparisons
 from reports.marks import deciding_names, registered_marks
 from reports.records import (
@@ -92,13 +94,19 @@ def build(
         training=extras.training,
         setup=setup_tables(bound),
         replays=extras.replays,
+        breakdowns=extras.breakdowns,
+        designs=designs(bound),
+        registered_outcomes=len(bound.triage),
         artifacts=extras.artifacts,
+        figures=figure_data(bound, estimates, extras),
         tally=_tally(bound, decision),
     )
 
 
 def results_json(model: ReportModel) -> bytes:
-    """Return the bytes of results.json: indented, keys sorted, floats in full.
+    """Return the bytes of results.json: indented, floats in full.
+
+    Keys stand in the order of the model: a report that is written again from the file lists dims as the first one did.
 
     Raises:
         PreregError: a value is NaN or infinite; nothing missing may pass as a number.
@@ -107,7 +115,7 @@ def results_json(model: ReportModel) -> bytes:
     bad = _not_finite(content)
     if bad:
         raise PreregError(f"results.json cannot hold a value that is not finite: {', '.join(bad[:5])}")
-    text = json.dumps(model.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
 

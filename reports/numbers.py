@@ -13,18 +13,28 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from harness.core.numbers import SMALLEST_P
-from reports.escape import md
-from reports.known import Known, Span, known_numbers, known_spans
+from harness.core.numbers import SMALLEST_P, format_threshold
+from reports.counted import Counted, counted
+from reports.escape import AT, md
+from reports.known import Known, Span, known_numbers, known_spans, missed
 from reports.quotes import code_texts, quotable
 from reports.records import ReportModel
+from reports.templating import sample_head
 
 _UNIT = r"\s?(?:%|pp\b|points\b|°|bits\b|nats\b|tokens\b)"
-_DIGITS = r"[−+-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[−+-]?\d+)?"
+_DIGITS = r"[−+-]?(?:\d(?:[\d,]*\d)?(?:\.\d+)?|\.\d+)(?:e[−+-]?\d+)?"
 _NUMBER = re.compile(rf"(?P<rel>[<>≥≤]\s*)?(?<![\w.#/^])(?P<number>{_DIGITS})(?P<unit>{_UNIT})?(?!\w)")
 _SPAN = re.compile(rf"(?<![\w.#/^])(?P<low>{_DIGITS})(?:–| to )(?P<high>{_DIGITS})(?P<unit>{_UNIT})?(?!\w)")
-_CODE = re.compile(r"(`+)(.+?)\1")
+_CODE = re.compile(r"(?<![\\`])(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _BEFORE_THRESHOLD = re.compile(r"registered|wholly|\blimit\b|\bp [<≥]|≥ ?$|< ?$")
+_BEFORE_P = re.compile(r"(?:\bp =?|instead of|up to) ?(?:< ?)?[\d.e−-]*$")
+_WORD = re.compile(r"(?<![\w.#/^,−+-])(?=[\w./-]*[^\W\d_])(?=[\w./-]*\d)[\w./-]*\w")
+"""Words with digits in them; numbers alone are judged as numbers."""
+_WRITTEN_NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_WRITTEN = re.compile(rf"(?i)\b(?:{'|'.join(_WRITTEN_NUMBERS)})(?= of \d)")
+_GAP = re.compile(r"(?:above|below) \w")
+_MISSED = re.compile(rf"{_DIGITS}(?:{_UNIT})? (?:short of|over) the registered {_DIGITS}(?:{_UNIT})?")
+_SAMPLE = ("**Hit** —", "**Miss** —")
 _AFTER_SHORTFALL = ("short of", "over the registered")
 _UNITS = {
     "%": "proportion",
@@ -44,7 +54,17 @@ def check_prose(markdown: str, model: ReportModel) -> list[str]:
 
 class _Checker:
     def __init__(self, model: ReportModel) -> None:
-        self.numbers = list(known_numbers(model))
+        self.numbers = list(dict.fromkeys(known_numbers(model)))
+        self.counts: dict[int, list[Counted]] = {}
+        for each in dict.fromkeys(counted(model)):
+            self.counts.setdefault(each.value, []).append(each)
+        self.missed = set(missed(model))
+        self.words = set(_named_words(model))
+        self.heads = {
+            " ".join(str(sample_head(sample, length)).split())
+            for condition in model.conditions
+            for sample, length in zip(condition.samples, condition.lengths, strict=True)
+        }
         self.spans = list(known_spans(model))
         self.names = {row.estimate.name for row in model.estimates}
         self.quotes = _pattern(model)
@@ -55,30 +75,43 @@ class _Checker:
     def check(self, markdown: str) -> list[str]:
         wrong = []
         for passage in _passages(markdown):
+            if passage.startswith(_SAMPLE):
+                wrong += [] if passage in self.heads else [f"a sample that is none: “{passage[:77]}…”"]
+                continue
             short = passage if len(passage) <= 80 else passage[:77] + "…"
             wrong += [f"{found} in “{short}”" for found in self._passage(passage)]
         return wrong
 
     def _passage(self, passage: str) -> Iterator[str]:
         # Code first: a quotable word inside it (an estimand called rho) must not be cut out of p(abs(rho) > 0).
+        passage = passage.replace(AT, "@")
         spans = [match[2].strip() for match in _CODE.finditer(passage)]
         text = _CODE.sub(" ", passage)
         text = self.quotes.sub(" ", text) if self.quotes else text
         yield from (f"`{span}`" for span in spans if any(c.isdigit() for c in span) and span not in self.code)
-        yield from (f"#{issue}" for issue in re.findall(r"#(\d+)\b", text) if issue not in self.issues)
+        yield from (f"#{issue}" for issue in re.findall(r"(?<!&)#(\d+)\b", text) if issue not in self.issues)
         about = {span for span in spans if span in self.names}
+        yield from (found for found in _MISSED.findall(text) if found not in self.missed)
+        text = _WRITTEN.sub(lambda match: str(_WRITTEN_NUMBERS.index(match[0].lower()) + 2), text)
+        yield from (word for word in _WORD.findall(text) if not _holds_number(word) and word not in self.words)
         for match in _SPAN.finditer(text):
             if not any(_same_span(match, span, about) for span in self.spans):
                 yield match[0].strip()
         text = _SPAN.sub(" ", text)
         for match in _NUMBER.finditer(text):
-            if not any(_same_number(match, known, about) for known in self.numbers):
+            if not self._known(match, about):
                 yield match[0].strip()
+
+    def _known(self, match: re.Match[str], about: set[str]) -> bool:
+        whole = _whole(match)
+        if whole is not None and any(_same_count(match, each, about) for each in self.counts.get(whole, ())):
+            return True
+        return any(_same_number(match, known, about) for known in self.numbers)
 
 
 def _pattern(model: ReportModel) -> re.Pattern[str] | None:
     """A pattern of the texts that may be quoted, longest first; bare numbers are never among them."""
-    texts = {str(md(text)) for text in quotable(model) if re.search(r"[^\W\d_]{2}", text)}
+    texts = {str(md(text)).replace(AT, "@") for text in quotable(model) if re.search(r"[^\W\d_]{2}", text)}
     if not texts:
         return None
     ordered = sorted(texts, key=lambda text: (-len(text), text))
@@ -97,7 +130,7 @@ def _passages(markdown: str) -> Iterator[str]:
         elif fence or line.startswith("|"):
             line = ""
         if lines and (not line.strip() or re.match(r"\s*[-#>*]", line)):
-            yield re.sub(r"\]\([^)]*\)", "]", " ".join(lines))
+            yield re.sub(r"(?<!\\)\]\([^)]*\)", "]", " ".join(lines))
             lines = []
         if line.strip():
             lines.append(line.strip())
@@ -112,6 +145,46 @@ def _same_span(match: re.Match[str], span: Span, about: set[str]) -> bool:
     return _rounds(span.low, match["low"], unit) and _rounds(span.high, match["high"], unit)
 
 
+def _whole(match: re.Match[str]) -> int | None:
+    """The count that a match may be: a whole number without unit or sign."""
+    digits = match["number"].replace(",", "")
+    return int(digits) if digits.isdigit() and not match["unit"] and not match["rel"] else None
+
+
+def _same_count(match: re.Match[str], each: Counted, about: set[str]) -> bool:
+    if about and each.owner and each.owner not in about:
+        return False
+    before, after = match.string[: match.start()], match.string[match.end() :].lstrip(" ")
+    if each.before and not re.search(rf"{each.before}$", before):
+        return False
+    return re.match(each.after, after) is not None
+
+
+def _named_words(model: ReportModel) -> Iterator[str]:
+    """Every word with a digit in it that stands in a text of the model: ``C2``, ``Qwen2.5-7B``."""
+    yield from _WORD.findall(results_text(model))
+
+
+def results_text(model: ReportModel) -> str:
+    """All texts of results.json, as Markdown shows them and as they are."""
+    texts = list(_texts(model.model_dump(mode="json")))
+    return "\n".join([*texts, *(str(md(text)) for text in texts)])
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for item in (*value.keys(), *value.values()) for text in _texts(item))
+    elif isinstance(value, list | tuple):
+        yield from (text for item in value for text in _texts(item))
+
+
+def _holds_number(word: str) -> bool:
+    """Whether a word is a number with its unit and punctuation, which is judged as one."""
+    return _NUMBER.fullmatch(word) is not None or _SPAN.fullmatch(word) is not None
+
+
 def _same_number(match: re.Match[str], known: Known, about: set[str]) -> bool:
     if about and known.owner and known.owner not in about:
         return False
@@ -122,16 +195,30 @@ def _same_number(match: re.Match[str], known: Known, about: set[str]) -> bool:
         return False
     if known.role == "level" and not after.startswith("interval"):
         return False
+    if known.role == "gap" and not re.match(rf"{re.escape(known.after)}(?!\w)", after):
+        return False
+    if known.role in ("value", "threshold") and (_GAP.match(after) or after.startswith(_AFTER_SHORTFALL)):
+        return False
+    if known.role == "times" and not after.startswith("times"):
+        return False
+    if known.unit == "p" and known.role == "value" and not _BEFORE_P.search(before):
+        return False
     unit, digits = (match["unit"] or "").strip(), match["number"]
+    if known.role == "threshold" and digits.replace("-", "−") != _written(known):
+        return known.unit == "p" and (match["rel"] or "").strip() == "<" and digits == f"{SMALLEST_P:.4f}"
     if unit:
         return _UNITS[unit] == known.unit and _rounds(known.value, digits, unit)
-    if known.unit in _UNITS.values():
+    if known.unit in _UNITS.values() or ("." not in digits and known.value != _number(digits)):
         return False
-    if known.unit == "count":
-        return "." not in digits and Fraction(digits.replace(",", "").lstrip("+")) == Fraction(known.value)
     if known.unit == "p" and (match["rel"] or "").strip() == "<" and _number(digits) == Fraction(str(SMALLEST_P)):
         return known.value < SMALLEST_P or known.role == "threshold"
     return _rounds(known.value, digits, unit)
+
+
+def _written(known: Known) -> str:
+    """A threshold's digits as reports write them: registered quantities are never rounded for reading."""
+    shown = _NUMBER.fullmatch(format_threshold(known.value, known.unit))
+    return shown["number"] if shown else ""
 
 
 def _rounds(value: float, digits: str, unit: str) -> bool:

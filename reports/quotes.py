@@ -16,7 +16,7 @@ def quotable(model: ReportModel) -> Iterator[str]:
     yield from (*registered.overridden, decision.why)
     for result in decision.hypotheses:
         claim = result.claim.strip().rstrip(".")
-        yield from (result.claim, claim, claim[:1].lower() + claim[1:], result.why)
+        yield from (result.claim, claim, claim[:1].lower() + claim[1:], claim[:1].upper() + claim[1:], result.why)
         yield from (text for clause in result.clauses for text in (clause.text, clause.why))
     for finding in (*decision.gates, *decision.kills):
         yield from (finding.text, finding.why)
@@ -43,5 +43,6 @@ def code_texts(model: ReportModel) -> Iterator[str]:
     yield from quotable(model)
     yield from (row.estimate.name for row in model.estimates)
     yield from (model.claimed_when, f"pytest {model.registration.source} -m gpu", *model.recorded, *model.measured)
+    yield from (design.source for design in model.designs if design.source)
     yield from (f"{result.name}.{clause.name}" for result in model.decision.hypotheses for clause in result.clauses)
     yield from (finding.name for finding in (*model.decision.gates, *model.decision.kills))

@@ -1,107 +1,46 @@
-"""The records of a report.
-
-What it is built from (``Extras``), what results.json holds (``ReportModel``), and what may differ between
-equal results (``RunInfo``, run.json).
-"""
+"""The records of a report: what results.json holds (``ReportModel``); ``reports.inputs`` is what it is built from."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+from harness.contracts.analyses import Breakdown
 from harness.contracts.records import Decision, Estimate, Interval, Record, Truth
+from reports.figure_records import FigureData
+from reports.inputs import Artifact, Completions, Extras, Replay, RunInfo, Sample, Training
+
+__all__ = [
+    "REPORT_VERSION",
+    "SCHEMA_NAME",
+    "SCHEMA_VERSION",
+    "Artifact",
+    "Caveat",
+    "Comparison",
+    "Completions",
+    "Condition",
+    "Departure",
+    "Design",
+    "EstimateRow",
+    "Extras",
+    "Mark",
+    "PRow",
+    "Quantity",
+    "Registration",
+    "Replay",
+    "ReportModel",
+    "RunInfo",
+    "Sample",
+    "Scatter",
+    "SetupTable",
+    "SideValue",
+    "Spread",
+    "Training",
+]
 
 SCHEMA_NAME = "prereg-results"
 SCHEMA_VERSION = 1
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 """Raised when the same results.json is to be written up differently; older reports are then rendered again."""
-
-
-class Sample(Record):
-    """One completion. ``measure`` and ``arm`` say where it was drawn; ``prompt`` is the question's text."""
-
-    arm: str
-    persona: str
-    question: str
-    prompt: str
-    text: str
-    hit: bool
-    truncated: bool = False
-    measure: str = ""
-
-
-class Completions(Record):
-    """How many completions an arm's eval drew, hit and lost to the length limit."""
-
-    measure: str
-    arm: str
-    completions: int
-    hits: int
-    truncated: int
-
-
-class Training(Record):
-    """One training stage of an arm at one point of the sweeps (``at``, with ``seed``)."""
-
-    arm: str
-    stage: str
-    at: dict[str, str] = {}
-    losses: tuple[float, ...]
-    tokens: int
-    logit_change: float
-    marker_logprob_before: dict[str, float] | None = None
-    marker_logprob_after: dict[str, float] | None = None
-
-
-class Artifact(Record):
-    """A stored artifact behind the report."""
-
-    label: str
-    key: str
-    kind: str
-
-
-class Replay(Record):
-    """A made-up table on which a rehearsal ran the decision rule: what it must return and what it did."""
-
-    name: str
-    expected: str
-    returned: str
-
-
-class Extras(Record):
-    """What a report shows besides the decision. Everything in it must be the same for equal results.
-
-    ``samples`` may hold any number of completions, in any order; the report picks a few per arm.
-    """
-
-    samples: tuple[Sample, ...] = ()
-    completions: tuple[Completions, ...] = ()
-    training: tuple[Training, ...] = ()
-    artifacts: tuple[Artifact, ...] = ()
-    replays: tuple[Replay, ...] = ()
-
-
-class RunInfo(Record):
-    """What is true of this run only.
-
-    Hours are those of all jobs behind the result, cached ones included; ``*_this_run`` counts what was
-    computed now.
-    """
-
-    started: str = ""
-    finished: str = ""
-    host: str = ""
-    device: str = ""
-    command: str = ""
-    versions: dict[str, str] = {}
-    paths: dict[str, str] = {}
-    jobs: int = 0
-    jobs_this_run: int = 0
-    cpu_hours: float | None = None
-    gpu_hours: float | None = None
-    cpu_hours_this_run: float | None = None
-    gpu_hours_this_run: float | None = None
-    max_rss_mb: float | None = None
 
 
 class Registration(Record):
@@ -261,6 +200,25 @@ class SetupTable(Record):
     note: str = ""
 
 
+class Design(Record):
+    """A measure as it was laid out: how many levels of each dim, and to what its numbers generalise.
+
+    ``data`` is the digest of a recorded table (empty: measured here) and ``source`` its file's name; ``over`` are the
+    dims that are drawn again, ``cells`` draws their combinations. ``each`` is how many completions a cell has
+    (None: not sampled here).
+    """
+
+    name: str
+    family: str
+    kind: str
+    dims: dict[str, int]
+    over: tuple[str, ...] = ()
+    cells: bool = False
+    each: int | None = None
+    source: str = ""
+    data: str = ""
+
+
 class ReportModel(Record):
     """Everything a report says. No times, hosts or absolute paths: equal results are equal bytes."""
 
@@ -290,7 +248,13 @@ class ReportModel(Record):
     training: tuple[Training, ...]
     setup: tuple[SetupTable, ...]
     replays: tuple[Replay, ...]
+    breakdowns: tuple[Breakdown, ...] = ()
+    """Contrasts taken apart by rule, not registered: counts by arm and unit, directions, length."""
+    designs: tuple[Design, ...] = ()
+    registered_outcomes: int = 0
+    """Rows of the triage, of which at most one applies."""
     artifacts: tuple[Artifact, ...]
+    figures: FigureData = FigureData()
     tally: dict[str, int]
     """Counts that prose may use: hypotheses, gates, failed gates, arms, ..."""
 

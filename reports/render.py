@@ -1,4 +1,4 @@
-"""Write a report: clean_result.md, summary.md, results.json, run.json and figures, each by an atomic rename.
+"""Write a report: clean_result.md, report.html, results.json, run.json and figures, each by an atomic rename.
 
 results.json and run.json are written last, so an interrupted report is written again by the next run; an
 equal result under the same report version is not rendered twice.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness.core.errors import PreregError
-from reports import escape, sections, sentences, story, tables
+from reports import arms_words, escape, sections, sentences, story, tables
+from reports.arms_tables import breakdown_tables
 from reports.caveat_words import caveat
+from reports.figure_data import operating_file, with_operating
 from reports.model import results_json
 from reports.numbers import check_prose
 from reports.records import REPORT_VERSION, ReportModel, RunInfo
@@ -27,6 +29,7 @@ from reports.templating import environment, tidy
 
 if TYPE_CHECKING:
     from reports.figures import Figure
+    from reports.html.completions import Browser
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class FigureLink:
     caption: str
 
 
-def write(model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True) -> list[Path]:
+def write(
+    model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True, completions: Browser | None = None
+) -> list[Path]:
     """Write a report into ``out`` and return the paths of all its files.
 
     Args:
@@ -46,42 +51,55 @@ def write(model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True) 
         run: What is true of this run only; goes to run.json and the compute and environment tables.
         out: The report's own folder; made when absent.
         figures: Draw figures (matplotlib is imported only then).
+        completions: What report.html lets a reader browse; None takes what an earlier report left in ``out``.
 
     Raises:
         PreregError: a number in the prose is not in results.json. The report is written with a warning on top,
             so that nothing is lost, and the next run writes it again.
     """
+    model = with_operating(model, out)
     content = results_json(model)
-    known = _current(out, content, figures)
+    completions, extra = _beside(model, out, completions)
+    known = _current(out, content, extra, figures)
     if known is not None:
         _replace(out / "run.json", _run_json(run, known, figures))
         return [*(out / name for name in known), out / "results.json", out / "run.json"]
     drawn = _figures(model) if figures else []
-    text = clean_result(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
+    words = _words(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
+    text = _markdown(words)
     wrong = check_prose(text, model)
     if wrong:
         text = _with_warning(text, wrong)
+    made = {f"figures/{figure.name}{suffix}": data for figure in drawn for suffix, data in figure.files.items()}
+    made["clean_result.md"] = text.encode()
+    made["summary.md"] = summary(model).encode()
+    made["report.html"] = _page(model, words, completions, drawn, wrong)
+    made.update(extra)
     out.mkdir(parents=True, exist_ok=True)
-    files = [f"figures/{figure.name}{suffix}" for figure in drawn for suffix in figure.files]
-    for figure in drawn:
-        for suffix, data in figure.files.items():
-            _replace(out / "figures" / f"{figure.name}{suffix}", data)
-    _replace(out / "clean_result.md", text.encode())
-    _replace(out / "summary.md", summary(model).encode())
-    files += ["clean_result.md", "summary.md"]
-    _drop_stale(out, files)
+    for name, data in made.items():
+        _replace(out / name, data)
+    _drop_stale(out, list(made))
     _replace(out / "results.json", content)
-    _replace(out / "run.json", _run_json(run, files, figures, wrong))
+    _replace(out / "run.json", _run_json(run, list(made), figures, wrong))
     if wrong:
         where = out / "clean_result.md"
         raise PreregError(f"{where} says numbers that are not in results.json: {'; '.join(wrong)}. Trust results.json")
-    return [*(out / name for name in files), out / "results.json", out / "run.json"]
+    return [*(out / name for name in made), out / "results.json", out / "run.json"]
 
 
 def clean_result(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink] = (), drawn: bool = True) -> str:
     """Return clean_result.md. The first figure is the hero; ``drawn`` says whether figures were asked for."""
-    context: dict[str, Any] = {
-        **_story(model),
+    return _markdown(_words(model, run, links=links, drawn=drawn))
+
+
+def _markdown(words: Mapping[str, Any]) -> str:
+    return tidy(environment().get_template("clean_result.md.j2").render(words))
+
+
+def _words(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], drawn: bool) -> dict[str, Any]:
+    """Return everything that clean_result.md says; report.html says the same things in another order."""
+    return {
+        **_story(model, run),
         "hero": links[0] if links else None,
         "figures": links[1:],
         "no_figure": "No number could be drawn." if drawn else "Figures were not asked for in this run.",
@@ -104,13 +122,13 @@ def clean_result(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink
         "gates_and_kills": tables.gates_and_kills(model),
         "estimands": tables.estimands(model),
         "per_cell": tables.per_cell(model),
+        "breakdowns": breakdown_tables(model),
         "caveats": _caveats(model),
         "replays": TextTable(
             ("table", "must return", "returned"), tuple((r.name, r.expected, r.returned) for r in model.replays)
         ),
         "artifacts": _artifacts(model, links),
     }
-    return tidy(environment().get_template("clean_result.md.j2").render(context))
 
 
 def summary(model: ReportModel) -> str:
@@ -118,8 +136,8 @@ def summary(model: ReportModel) -> str:
     return tidy(environment().get_template("summary.md.j2").render(_story(model)))
 
 
-def _story(model: ReportModel) -> dict[str, Any]:
-    before = story.before_the_result(model)
+def _story(model: ReportModel, run: RunInfo | None = None) -> dict[str, Any]:
+    before = [*_overrun(run), *story.before_the_result(model)]
     return {
         "rehearsal": model.registration.rehearsal,
         "title": story.title(model),
@@ -132,12 +150,22 @@ def _story(model: ReportModel) -> dict[str, Any]:
     }
 
 
+def _overrun(run: RunInfo | None) -> list[Markup]:
+    """Say that jobs were run over the budget; figures and reason are the run's and stand in the compute table."""
+    if run is None or not run.over_budget:
+        return []
+    said = "the likely price was over the registered budget and the jobs were run all the same; the reason and what"
+    return [Markup(f"**Deviation at {escape.code('budget')}:** {said} was spent stand under Compute.")]
+
+
 def _caveats(model: ReportModel) -> list[Markup]:
     gates = {gate.name: gate for gate in model.decision.gates}
     said = [
         story.gate_sentence(gates[each.about], model) if each.code == "GATE" else caveat(each) for each in model.caveats
     ]
     said += [sentences.comparison(each) for each in model.comparisons]
+    said += [place for each in model.breakdowns if (place := arms_words.place_sentence(each))]
+    said = [*story.deviations(model), *said]
     return said or [Markup("None was found by rule.")]
 
 
@@ -178,6 +206,30 @@ def _link(figure: Figure) -> FigureLink:
     return FigureLink(f"figures/{figure.name}.png", figure.alt, figure.caption)
 
 
+def _beside(model: ReportModel, out: Path, completions: Browser | None) -> tuple[Browser | None, dict[str, bytes]]:
+    """Return the completions of this run, or those that an earlier report left, and their file."""
+    from reports.html import completions as files
+
+    found = completions or files.unpacked(out / files.FILE, model)
+    return found, {**({files.FILE: files.packed(found)} if found else {}), **operating_file(model)}
+
+
+def _page(
+    model: ReportModel,
+    words: Mapping[str, Any],
+    completions: Browser | None,
+    drawn: Sequence[Figure],
+    wrong: Sequence[str],
+) -> bytes:
+    from reports.html.page import Picture, page
+
+    pictures = [
+        Picture(f"figures/{each.name}.png", each.alt, each.caption, each.files[".png"], each.files[".svg"], each.spots)
+        for each in drawn
+    ]
+    return page(model, words, completions=completions, pictures=pictures, unverified=wrong)
+
+
 def _with_warning(text: str, wrong: Sequence[str]) -> str:
     title, _, rest = text.partition("\n")
     return f"{title}\n\n> **Unverified.** Not in results.json: {'; '.join(wrong)}.\n{rest}"
@@ -194,10 +246,10 @@ def _run_json(run: RunInfo, files: Sequence[str], figures: bool, unverified: Seq
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _current(out: Path, content: bytes, figures: bool) -> list[str] | None:
+def _current(out: Path, content: bytes, extra: Mapping[str, bytes], figures: bool) -> list[str] | None:
     """Return the files of the report in ``out`` when it is up to date, else None."""
     try:
-        if (out / "results.json").read_bytes() != content:
+        if any((out / name).read_bytes() != data for name, data in {"results.json": content, **extra}.items()):
             return None
         before = json.loads((out / "run.json").read_bytes())
     except (OSError, ValueError):
@@ -205,7 +257,11 @@ def _current(out: Path, content: bytes, figures: bool) -> list[str] | None:
     if not isinstance(before, dict) or before.get("report_version") != REPORT_VERSION or before.get("unverified"):
         return None
     files = before.get("files")
-    if before.get("figures") != figures or not isinstance(files, list) or "summary.md" not in files:
+    if (
+        before.get("figures") != figures
+        or not isinstance(files, list)
+        or not {"summary.md", "report.html", *extra} <= set(files)
+    ):
         return None
     return [str(name) for name in files] if all((out / str(name)).is_file() for name in files) else None
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from markupsafe import Markup
 
-from harness.core.numbers import count_noun
+from harness.core.numbers import count_noun, plural_of
+from reports import briefs, sentences
 from reports.escape import code, join, md
-from reports.records import ReportModel
+from reports.records import Design, ReportModel
 from reports.sentences import claimed, listed, references
 
 
@@ -21,10 +24,12 @@ def background(model: ReportModel) -> Markup:
         ]
     )
     noun = count_noun(tally["hypotheses"], "hypothesis")
-    stated = "states" if tally["hypotheses"] else "states no hypothesis; it"
+    how = "with" if tally["hypotheses"] == 1 else "each with"
+    stated = f"states {noun}, {how} the criteria that decide it" if tally["hypotheses"] else "states no hypothesis"
+    name = f", “{md(registered.title)}”," if registered.question and registered.title != registered.question else ""
     return Markup(
         f"The question: {md(registered.question or registered.title)}{parents}\n\n"
-        f"The preregistration {code(registered.id)} {stated} {noun}, each with the criteria that decide it. {claims} "
+        f"The preregistration {code(registered.id)}{name} {stated}. {claims} "
         "What counts as support, what would end the line of work and what each outcome leads to was written down as a "
         "program; nobody typed a number between that registration and this report."
     )
@@ -39,20 +44,50 @@ def methodology(model: ReportModel) -> list[Markup]:
         models = Markup(f"**Model:** {bases}; {count_noun(len(registered.arms), 'arm')}: {arms}.")
     else:
         models = Markup("**Model:** none is loaded or trained here.")
-    recorded = join([code(name) for name in model.recorded], ", ")
-    measured = join([code(name) for name in model.measured], ", ")
-    data = (
-        Markup(f"**Dataset:** recorded tables, read as published: {recorded}.")
-        if model.recorded
-        else Markup("**Dataset:** made by this run; see the setup tables.")
-    )
-    read = f"measured on the arms: {measured}" if model.measured else "no model is run; recorded numbers are read"
     return [
         models,
-        data,
-        Markup(f"**Eval:** {read}."),
-        Markup(f"**Decision:** {_rules(model)} How each number was computed stands in the tables below."),
+        Markup(f"**Dataset:** {_data(model)}"),
+        Markup(f"**Eval:** {_evals(model)}"),
+        Markup(
+            f"**Decision:** {_rules(model)} {_generalises(model)} How each number was computed stands in the tables."
+        ),
     ]
+
+
+def _data(model: ReportModel) -> str:
+    read = [
+        f"{code(design.name)} is {_layout(design)}, read from {code(design.source)}"
+        for design in model.designs
+        if design.family == "recorded"
+    ]
+    if read:
+        return f"recorded tables, as published: {'; '.join(read)}."
+    return "made by this run; see the setup tables."
+
+
+def _evals(model: ReportModel) -> str:
+    made = [design for design in model.designs if design.family in ("eval", "probe")]
+    said = [f"{code(design.name)} ({md(design.kind)}) is {_layout(design)}" for design in made]
+    return f"{'; '.join(said)}." if said else "no model is run; recorded numbers are read."
+
+
+def _layout(design: Design) -> str:
+    """``4 arms × 11 personas × 20 questions × 10 completions``."""
+    levels = [count_noun(count, dim) for dim, count in design.dims.items()]
+    levels += [count_noun(design.each, "completion")] if design.each else []
+    return " × ".join(levels) or "a single number"
+
+
+def _generalises(model: ReportModel) -> str:
+    """To what the numbers generalise, in the words of what is drawn again."""
+    said = []
+    for design in model.designs:
+        if design.over:
+            what = (
+                f"cells of {listed(design.over)}" if design.cells else listed([plural_of(dim) for dim in design.over])
+            )
+            said.append(f"{code(design.name)} draws {what} again")
+    return f"For intervals and p-values {'; '.join(said)}: beyond those nothing generalises." if said else ""
 
 
 def _rules(model: ReportModel) -> str:
@@ -72,29 +107,73 @@ def next_steps(model: ReportModel) -> list[Markup]:
     if decision.triage:
         found.append(Markup(f"As registered for this outcome: {md(decision.triage.next)}."))
     found += [
-        Markup(f"Mend what the gate {code(gate.name)} found ({md(gate.text)}) and run again.")
+        Markup(f"Mend what the gate {code(gate.name)} found ({sentences.facts([gate], 'false', model)}) and run again.")
         for gate in decision.gates
         if gate.truth == "false"
     ]
-    failed = [
-        code(f"{result.name}.{clause.name}")
-        for result in decision.hypotheses
-        for clause in result.clauses
-        if clause.truth == "false" and result.verdict != "supported"
+    found += [
+        Markup(f"Measure what the gate {code(gate.name)} needs ({sentences.facts([gate], 'unknown', model)}).")
+        for gate in decision.gates
+        if gate.truth == "unknown"
     ]
-    if failed:
-        found.append(Markup(f"Unmet: {join(failed, ', ')}. The shortfalls stand under Headline numbers."))
-    open_ = {
-        "RUNS_UNSEEN": "Repeat with several training seeds.",
-        "ONE_SEED": "Repeat with several training seeds.",
-        "ONE_MODEL": "Repeat on a second base model.",
-        "MODELS_UNSEEN": "Repeat on a second base model.",
-        "RETROSPECTIVE": "Register and seal a confirmation on data that do not exist yet.",
-        "WIDE": "Measure more of what the interval is wide over before the threshold is judged again.",
-    }
+    if decision.verdict == "killed":
+        kills = [code(kill.name) for kill in decision.kills if kill.truth == "true"]
+        found.append(Markup(f"Give up this line of work: {join(kills, ', ')} was registered as what ends it."))
+        return found
+    found += list(_unmet(model))
+    found += [
+        Markup(f"Mend why {code(each.about)} could not be judged ({md(each.words['why'] or 'no value')}); run again.")
+        for each in model.caveats
+        if each.code == "UNKNOWN"
+    ]
     codes = dict.fromkeys(each.code for each in model.caveats)
-    found += [Markup(text) for text in dict.fromkeys(open_[each] for each in codes if each in open_)]
+    found += [Markup(text) for text in dict.fromkeys(_OPEN[each] for each in codes if each in _OPEN)]
+    found += list(dict.fromkeys((*_by_control(model), *_by_length(model))))
     return found or [Markup("None: the registration names no next step for this outcome.")]
+
+
+def _unmet(model: ReportModel) -> Iterator[Markup]:
+    """What every false clause of a hypothesis that is not supported lacks."""
+    for result in model.decision.hypotheses:
+        for clause in result.clauses:
+            if clause.truth == "false" and result.verdict != "supported":
+                said = briefs.together([fact for fact in clause.facts if fact.truth == "false"], model, rest=True)
+                yield Markup(f"Unmet: {code(f'{result.name}.{clause.name}')}{f' ({said})' if said else ''}.")
+
+
+_OPEN = {
+    "TRUNCATED": "Raise the length limit until nothing is cut off.",
+    "LEAVE_ONE_OUT": "Add levels until no single one decides.",
+    "SATURATED": "Use a measure with room at the end of its scale.",
+    "WIDE": "Measure more of what the interval is wide over before the threshold is judged again.",
+    "RUNS_UNSEEN": "Repeat with several training seeds.",
+    "ONE_SEED": "Repeat with several training seeds.",
+    "ONE_MODEL": "Repeat on a second base model.",
+    "MODELS_UNSEEN": "Repeat on a second base model.",
+    "RETROSPECTIVE": "Register and seal a confirmation on data that do not exist yet.",
+    "EXPLORATORY": "Seal the registration and repeat it on new data.",
+}
+
+
+def _by_length(model: ReportModel) -> Iterator[Markup]:
+    pairs = [
+        f"between {listed(sorted((each.words['leader'], each.words['other'])))}"
+        for each in model.caveats
+        if each.code == "LENGTH" and each.words["reading"] in ("dissolves", "unclear", "reverses")
+    ]
+    if pairs:
+        yield Markup(f"Match the lengths of completions {', and '.join(pairs)} before their rates are compared.")
+
+
+def _by_control(model: ReportModel) -> Iterator[Markup]:
+    for each in model.caveats:
+        if each.code == "SPECIFIC" and each.words["state"] == "uncompared":
+            arms = f"{md(each.words['arm'])} with {md(each.words['other'])}"
+            yield Markup(f"Register a clause that compares {arms} before any claim about what is specific.")
+        elif each.code == "SPECIFIC" and each.words["state"] == "alone":
+            yield Markup(
+                f"Add a control arm before any claim that the difference is specific to {md(each.words['arm'])}."
+            )
 
 
 def human_summary(model: ReportModel) -> Markup:
@@ -108,7 +187,9 @@ def human_summary(model: ReportModel) -> Markup:
         )
     words = [f"We asked: {md(registered.question or registered.title)}"]
     for result in decision.hypotheses:
-        words.append(f"{md(result.name)}, that {claimed(result.claim)}, is {result.verdict}.")
+        numbers = briefs.brief(result, model)
+        found = f": {numbers}" if numbers and result.verdict != "inconclusive" else ""
+        words.append(f"{md(result.name)}, that {claimed(result.claim)}, is {result.verdict}{found}.")
     words.append(_MEANS[decision.verdict])
     if decision.standing != "confirmatory":
         changed = decision.basis is not None and bool(decision.basis.sealed) and decision.standing == "exploratory"

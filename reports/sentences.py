@@ -10,11 +10,10 @@ from collections.abc import Container, Sequence
 
 from markupsafe import Markup
 
-from harness.contracts.records import Fact, Finding
+from harness.contracts.records import Fact, Finding, HypothesisResult
 from harness.core.numbers import (
     count_noun,
     format_interval,
-    format_n,
     format_p,
     format_rel,
     format_threshold,
@@ -142,14 +141,35 @@ def facts(findings: Sequence[Finding], truth: str, model: ReportModel, most: int
     return join([*found[:most], *more], "; ")
 
 
-def sample_size(findings: Sequence[Finding], truth: str, model: ReportModel) -> str:
-    """Return ``N = 2,800 (…)`` of the first estimate told that says how much data it stands on, or nothing."""
-    for finding in findings:
-        for each in finding.facts:
-            row = model.row(each.estimate)
-            if each.truth == truth and row is not None and row.estimate.counts:
-                return f"N = {format_n(row.estimate.counts)}"
-    return ""
+def gates_held(model: ReportModel) -> str:
+    """``the gate held``, ``all 3 gates held``, ``1 of 3 gates held``."""
+    passed, total = model.tally["gates_passed"], model.tally["gates"]
+    if total == 1:
+        state = model.decision.gates[0].truth
+        return {"true": "the gate held", "false": "the gate did not hold", "unknown": "the gate is unknown"}[state]
+    if passed == total:
+        return f"all {total} gates held"
+    return f"{passed or 'none'} of {total} gates held"
+
+
+def compared(model: ReportModel, one: str, two: str) -> HypothesisResult | None:
+    """Return the hypothesis that has a clause on the contrast of two arms."""
+    labels = {f"{one} − {two}", f"{two} − {one}"}
+    rows = [row for row in model.estimates if row.contrast in labels]
+    names = {row.estimate.name for row in rows} | {test.name for row in rows for test in row.tests}
+    for result in model.decision.hypotheses:
+        if any(fact.estimate in names for clause in result.clauses for fact in clause.facts):
+            return result
+    return None
+
+
+def p_phrase(found: Fact) -> str:
+    """Say a p-value against what was registered: ``p = 1.000, not below the registered 0.05``."""
+    p = f"p = {format_p(found.value, apart_from=found.threshold)}".replace("= <", "<")
+    way = format_rel(found.rel, words=True)
+    return (
+        f"{p}, {'' if found.truth == 'true' else 'not '}{way} the registered {format_threshold(found.threshold, 'p')}"
+    )
 
 
 def comparison(found: Comparison) -> Markup:

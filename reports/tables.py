@@ -236,15 +236,28 @@ def compute(model: ReportModel, run: RunInfo) -> TextTable:
     """Return what the result cost: planned against spent."""
     budget = model.registration.budget_gpu_hours
     rows = [
-        ("planned", f"{budget:g} GPU-hours" if budget is not None else "no budget registered"),
+        ("budget", f"{budget:g} GPU-hours" if budget is not None else "no budget registered"),
+        ("planned, the likely price when each job was started", _planned(run)),
         ("spent, all jobs behind the result", _hours(run.gpu_hours, run.cpu_hours)),
         ("spent in this run", _hours(run.gpu_hours_this_run, run.cpu_hours_this_run)),
         ("jobs", f"{format_count(run.jobs)} behind the result, {format_count(run.jobs_this_run)} computed in this run"),
         ("device", run.device or "not recorded"),
     ]
     if run.max_rss_mb is not None:
-        rows.append(("largest job", f"{run.max_rss_mb:,.0f} MB"))
+        gpu = f", {run.max_gpu_mb:,.0f} MB on the GPU" if run.max_gpu_mb is not None else ""
+        rows.append(("largest job", f"{run.max_rss_mb:,.0f} MB{gpu}"))
+    if run.resumed:
+        rows.append(("not counted", f"what {count_noun(run.resumed, 'resumed job')} had spent when interrupted"))
+    if run.over_budget:
+        rows.append(("run over the budget because", run.over_budget))
     return TextTable(("compute", "value"), tuple(rows))
+
+
+def _planned(run: RunInfo) -> str:
+    if run.planned_gpu_hours is None and run.planned_cpu_hours is None:
+        return "not priced"
+    unpriced = f"; {count_noun(run.unpriced, 'job')} without a price" if run.unpriced else ""
+    return _hours(run.planned_gpu_hours, run.planned_cpu_hours) + unpriced
 
 
 def _hours(gpu: float | None, cpu: float | None) -> str:

@@ -36,7 +36,7 @@ def environment() -> Environment:
         bullets=_bullets,
         table=_table,
         sample_line=_sample_line,
-        sample_head=_sample_head,
+        sample_head=sample_head,
     )
     return environment
 
@@ -46,7 +46,7 @@ def _bullets(items: Sequence[object]) -> Markup:
 
 
 def _table(found: TextTable) -> Markup:
-    lines = [found.header, tuple("---" for _ in found.header)]
+    lines = [tuple(_in_table(value) for value in found.header), tuple("---" for _ in found.header)]
     lines += [tuple(_in_table(value) for value in row) for row in found.rows]
     return Markup("\n" + "".join("| " + " | ".join(line) + " |\n" for line in lines) + "\n")
 
@@ -65,7 +65,8 @@ def _sample_line(condition: Condition) -> Markup:
     return Markup(f"{said}{few}.")
 
 
-def _sample_head(sample: Sample, length: int) -> Markup:
+def sample_head(sample: Sample, length: int) -> Markup:
+    """Return the line above a completion: hit or miss, who was asked what, and what of it is shown."""
     kind = "Hit" if sample.hit else "Miss"
     cut = ", cut off by the length limit" if sample.truncated else ""
     shown = (

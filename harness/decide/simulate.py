@@ -16,9 +16,9 @@ import numpy as np
 from harness.contracts.bound import Bound
 from harness.contracts.records import Record
 from harness.contracts.trees import Value
-from harness.core.durable import write_file
+from harness.core.durable import replace_file
 from harness.core.errors import PreregError, Problem, Where
-from harness.core.ident import canonical, seed_for
+from harness.core.ident import canonical, guarded, seed_for
 from harness.core.registry import did_you_mean
 from harness.decide.shape import axes_of
 from harness.decide.simulation.batch import Batch
@@ -169,7 +169,7 @@ def store_simulation(simulation: Simulation, store: Path) -> Path:
     """Write ``<store>/simulations/<meaning>.json`` and return its path; an earlier one of this meaning is replaced."""
     path = simulation_path(store, simulation.meaning)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, canonical(simulation.model_dump(mode="json")))
+    replace_file(path, canonical(guarded(simulation.model_dump(mode="json"))))
     return path
 
 

@@ -65,7 +65,7 @@ def test_confirmatory_when_sealed_before_the_data(experiment: Experiment) -> Non
     experiment.collect()
     text, decision = experiment.report()
     assert decision["standing"] == "confirmatory"
-    assert text.splitlines()[0] == "# A toy: supported (MODERATE confidence)"
+    assert text.splitlines()[0] == "# b is above a: `shift` 1.000 (MODERATE confidence)"
     assert "> **Confirmatory.** Sealed at" in opening(text)
     assert "were not there when it was sealed, as far as a file can show" in opening(text)
     assert decision["basis"]["deviations"] == []
@@ -81,7 +81,8 @@ def test_amended_before_the_data_keeps_its_confidence(experiment: Experiment) ->
     experiment.collect()
     text, decision = experiment.report()
     assert decision["standing"] == "amended"
-    assert text.splitlines()[0] == "# A toy: supported, as amended after registration (MODERATE confidence)"
+    title = "# b is above a: `shift` 1.000; 1 deviation — as amended after registration (MODERATE confidence)"
+    assert text.splitlines()[0] == title
     assert "> **Amended.** The rules that were applied are not the ones that were sealed first." in opening(text)
     assert "before any measurement: the pilot was noisier than thought." in opening(text)
     assert (
@@ -111,7 +112,7 @@ def test_exploratory_when_changed_off_the_record(experiment: Experiment) -> None
     experiment.change()
     text, decision = experiment.report()
     assert decision["standing"] == "exploratory"
-    assert text.splitlines()[0] == "# A toy: supported, exploratory (LOW confidence)"
+    assert text.splitlines()[0] == "# b is above a: `shift` 1.000; 1 deviation — exploratory (LOW confidence)"
     assert "> **Exploratory.** Read this as a lead, not as a test." in opening(text)
     (row,) = decision["basis"]["deviations"]
     assert (row["key"], row["registered"], row["done"]) == ("hypotheses.H1.all.big", "shift >= 0.5", "shift >= 0.4")
@@ -125,7 +126,7 @@ def test_retrospective_when_the_data_were_there(experiment: Experiment) -> None:
     experiment.prereg("seal")
     text, decision = experiment.report()
     assert decision["standing"] == "retrospective"
-    assert text.splitlines()[0] == "# A toy: supported, on data that already existed (LOW confidence)"
+    assert text.splitlines()[0] == "# b is above a: `shift` 1.000 — on data that already existed (LOW confidence)"
     assert "> **Retrospective.** The criteria are applied to numbers that could have been known." in opening(text)
     assert "The recorded data were there when it was sealed" in opening(text)
     assert decision["confidence"]["final"] == "LOW"

@@ -32,6 +32,7 @@ JOB_MODULES = {
     "verdict": "harness.decide.verdict",
     "replay": "harness.decide.replay",
     "null": "harness.decide.null",
+    "breakdown": "harness.decide.breakdown",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,13 @@ def test_every_package_is_listed() -> None:
         if path.suffix in kept and "__pycache__" not in path.parts
     }
     assert {".".join(folder.parts) for folder in folders} == listed
+
+
+def test_every_template_is_shipped() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    names = [path.name for path in (ROOT / "reports" / "templates").iterdir() if path.is_file()]
+    assert {"report.html.j2", "report.css", "report.js"} <= set(names)
+    assert not [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)]
 
 
 def test_constraints_pin_torch_first_and_nothing_of_the_gpu_extra() -> None:

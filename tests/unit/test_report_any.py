@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from report_cases import RUN, Case, interval
+from report_standings import taken_apart
 
 from harness.compile.bind import load_bound
 from harness.compose import declare_kinds
 from harness.contracts.records import Cell, Estimate
 from harness.contracts.trees import Call, Op, Ref, expression_id
 from harness.decide.verdict import decide
+from harness.plan.breakdowns import breakdowns
 from reports import links
 from reports.caveat_words import _SAY, caveat
 from reports.model import Completions, Extras, results_json
@@ -80,7 +82,20 @@ def case_of(name, rehearsal, seed):
         )
         for arm in bound.arms
     )
-    return Case(bound, decision.model_copy(update={"standing": standing}), estimates, Extras(completions=counts))
+    extras = Extras(completions=counts, breakdowns=tuple(apart(bound, rng)))
+    return Case(bound, decision.model_copy(update={"standing": standing}), estimates, extras)
+
+
+def apart(bound, rng):
+    """The contrasts that the plan would take apart, with made-up rates and every reading of the length model."""
+    for _, params, _ in breakdowns(bound, {measure.name: () for measure in bound.measures}):
+        levels, questions = tuple(params["pool"]["persona"]), len(params["pool"]["question"])
+        rates = {arm: tuple(rng.choice([0.0, 1.0, rng.random()]) for _ in levels) for arm in params["arms"]}
+        if rng.random() < 0.3:
+            rates[params["arms"][-1]] = tuple(rng.uniform(0.9, 1.0) for _ in levels)
+        reading = rng.choice(["stays", "dissolves", "reverses", "unclear", "no lead"])
+        pairs = [tuple(pair) for pair in params["pairs"]]
+        yield taken_apart(rates, reading, places=rng.random() < 0.5, levels=levels, pairs=pairs, questions=questions)
 
 
 @pytest.mark.parametrize(("name", "rehearsal"), KINDS)
@@ -163,6 +178,38 @@ WORDS = {
             numbers=(quantity("low", 0.02, "pp"), quantity("high", 0.4, "pp"), quantity("threshold", 0.15, "pp")),
         ),
         "`x` is not settled: its interval, 2.0–40.0 pp, holds values on both sides of the registered 15 pp.",
+    ),
+    "SPECIFIC": (
+        Caveat(
+            code="SPECIFIC",
+            about="C2 − C3",
+            words={"arm": "C2", "against": "C1", "other": "C3", "state": "not supported"},
+        ),
+        "The difference between C2 and C1 is not shown to be specific to C2: the hypothesis that compares C2 with C3 "
+        "is not supported.",
+    ),
+    "SATURATED": (
+        Caveat(
+            code="SATURATED",
+            about="shift",
+            numbers=(quantity("value", 0.997, "1"), quantity("left", 0.003, "1")),
+            words={"side": "C1", "end": "top"},
+        ),
+        "C1 of `shift` stands at 0.997, the top of its scale: it can rise by 0.0030 at most.",
+    ),
+    "LENGTH": (
+        Caveat(
+            code="LENGTH",
+            about="C3 − C2",
+            numbers=(quantity("plain", 0.000194, "p"), quantity("controlled", 0.436, "p")),
+            words={"leader": "C3", "other": "C2", "reading": "dissolves"},
+        ),
+        "Length (not registered: by rule): the lead of C3 over C2 dissolves when length is in the model: what is left "
+        "cannot be told from zero (p = 0.436, without length p = 0.000194).",
+    ),
+    "LENGTH_UNKNOWN": (
+        Caveat(code="LENGTH_UNKNOWN", about="leakage", words={"why": "all completions are equally long"}),
+        "Whether completion length explains `leakage` is not known: all completions are equally long.",
     ),
     "RANK": (
         Caveat(

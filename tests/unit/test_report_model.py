@@ -96,7 +96,7 @@ def codes(case):
 
 
 def test_caveats_follow_from_the_registration():
-    assert codes(report_cases.supported()) == ["ONE_SEED", "ONE_MODEL"]
+    assert codes(report_cases.supported()) == ["SPECIFIC", "ONE_SEED", "ONE_MODEL"]
     assert set(codes(report_cases.not_supported())) == {"ACCEPTED", "WIDE", "TRUNCATED", "ONE_SEED", "ONE_MODEL"}
     assert codes(report_cases.gate_failed()) == ["AMENDED", "GATE", "ONE_SEED", "ONE_MODEL"]
     assert "RETROSPECTIVE" in codes(report_cases.correlation())

@@ -4,8 +4,11 @@ import re
 
 import pytest
 import report_cases
-from report_cases import CASES, RUN
+from report_cases import RUN
+from report_standings import ALL as CASES
+from report_standings import matrix
 
+from reports import numbers
 from reports.numbers import check_prose
 from reports.render import clean_result
 
@@ -56,6 +59,36 @@ PLANTED = [
     ("inconclusive_by_gate", "is 24.0%, 26.0 pp short", "is 42.0%, 26.0 pp short"),
     ("inconclusive_by_gate", "26.0 pp short of the registered 50%", "26.0 pp short of the registered 51%"),
     ("supported", "55.0% in C2 against 25.0%", "45.0% in C2 against 25.0%"),
+    ("control_leads", "1,100 tokens in C3", "1,200 tokens in C3"),
+    ("control_leads", "(p = 0.436 instead of", "(p = 0.463 instead of"),
+    ("control_leads", "instead of 0.0123", "instead of 0.0132"),
+    ("control_leads", "**4 of 4 personas", "**3 of 4 personas"),
+    ("control_leads", "**4 of 4 personas", "**four of 5 personas"),
+    ("control_leads", "193 of 200 completions", "139 of 200 completions"),
+    ("control_leads", "41.5 pp above C2", "41.5 pp below C2"),
+    ("control_leads", "200 completions per arm", "400 completions per arm"),
+    ("control_leads", "questions × 10;", "questions × 20;"),
+    ("control_leads", "92.0–100.0% of", "92.0–99.0% of"),
+    ("control_leads", "stands 1.5 times", "stands 2.5 times"),
+    ("control_leads", "75.0% of them once", "57.0% of them once"),
+    ("control_leads", "C3 is at 96.5%", "C4 is at 96.5%"),
+    ("control_leads", "+44.0 pp for police_officer", "−44.0 pp for police_officer"),
+    ("specific_effect", "is highest (50.0%)", "is highest (60.5%)"),
+    ("two_primaries", "1 of 2 primary", "2 of 2 primary"),
+    ("two_primaries", "20.0 pp short", "30.0 pp short"),
+    ("two_primaries", "registered 50 pp", "registered 50%"),
+    ("amended_with_a_deviation", "; 1 deviation", "; 2 deviations"),
+    ("amended_with_a_deviation", "amended at 2026-01-03T10:00:00Z", "amended at 2026-01-04T10:00:00Z"),
+    ("amended_with_a_deviation", "run with `5`", "run with `6`"),
+    ("killed", "26.0% in C2 against", "62.0% in C2 against"),
+    ("killed", "C2 is 1.0 pp above", "C2 is 1.0 pp below"),
+    ("not_supported", "Qwen/Qwen2.5-7B-Instruct; 2 arms", "Qwen/Qwen2.5-14B-Instruct; 2 arms"),
+    ("not_supported", "2 arms: C1", "3 arms: C1"),
+    ("not_supported", "95 hits in 250", "59 hits in 250"),
+    ("supported", "5 questions × 10 completions", "50 questions × 10 completions"),
+    ("supported", "asked “What is 2 plus 3?”", "asked “What is 2 plus 1?”"),
+    ("supported", "2 arms × 1 seed", "2 arms × 3 seeds"),
+    ("inconclusive_by_gate", "1 gate and", "2 gates and"),
 ]
 
 
@@ -91,15 +124,36 @@ def test_registered_text_may_be_quoted_but_bare_numbers_are_never_whitelisted():
     assert check_prose("Next: replicate with 137.", model)
 
 
-def test_every_prose_number_can_be_broken():
-    """Change each number of a report by its last digit: nearly all changes must be seen."""
-    text, model = document("two_analyses")
-    body = text.split("## Setup")[0]
-    spots = [m for m in re.finditer(r"(?<![\w#.`])\d[\d,]*\.?\d*(?= pp|%|\b)", body) if m[0][-1].isdigit()]
-    seen = 0
-    for spot in spots:
-        last = str((int(spot[0][-1]) + 3) % 10)
-        broken = body[: spot.end() - 1] + last + body[spot.end() :]
-        seen += bool(check_prose(broken, model))
-    assert len(spots) > 15
-    assert seen / len(spots) > 0.85
+def test_no_golden_raises_a_false_alarm():
+    """Times, versions, names with digits and counts in words are no numbers of the prose, or right ones."""
+    for name, make in CASES.items():
+        model = make().model
+        assert check_prose(clean_result(model, RUN), model) == [], name
+    for name, case in matrix().items():
+        assert check_prose(clean_result(case.model, RUN), case.model) == [], name
+
+
+def test_a_count_is_only_right_with_its_noun():
+    _, model = document("control_leads")
+    assert check_prose("Four of 4 personas are higher in C2 than in C1.", model) == []
+    assert check_prose("5 of 4 personas are higher in C2 than in C1.", model)
+    assert check_prose("4 of 4 personas are higher in C1 than in C2.", model)
+    assert check_prose("There were 4 gates.", model)
+    assert check_prose("N = 400: 4 personas × 5 questions.", model) == []
+    assert check_prose("It was 400 times as much.", model)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_number_in_prose_can_be_broken(name):
+    """Change the last digit of each number of a report: every single change must be seen."""
+    text, model = document(name)
+    checker, fenced, spots = numbers._Checker(model), False, 0
+    for line in text.split("\n"):
+        fenced ^= line.startswith("```")
+        for spot in re.finditer(r"(?<![\w#.`])\d[\d,]*\.?\d*", line if not (fenced or line.startswith("|")) else ""):
+            last = max(at for at, char in enumerate(spot[0]) if char.isdigit())
+            wrong = f"{spot[0][:last]}{(int(spot[0][last]) + 3) % 10}{spot[0][last + 1 :]}"
+            broken = line[: spot.start()] + wrong + line[spot.end() :]
+            assert checker.check(broken), broken
+            spots += 1
+    assert spots > 20

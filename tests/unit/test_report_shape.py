@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import report_cases
 from markdown_it import MarkdownIt
-from report_cases import CASES, RUN
+from report_cases import RUN
+from report_standings import ALL as CASES
+from report_standings import matrix
 
+from reports import sections, story
 from reports.model import Sample
 from reports.numbers import check_prose
 from reports.render import FigureLink, clean_result, summary
@@ -172,6 +175,131 @@ def test_golden(name):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert text == path.read_text(), f"{path} differs: PREREG_REGEN=1 writes it anew; then review the change"
+
+
+def told(model):
+    """What differs between verdicts and standings, and nothing else."""
+    parts = [
+        f"# {story.title(model)}",
+        f"> {story.standing(model)}",
+        *(f"- {each}" for each in story.before_the_result(model)),
+        str(story.verdict_line(model)),
+        str(story.summary_sentences(model)),
+        *(f"* {each}" for each in story.takeaways(model)),
+        str(story.confidence_line(model)),
+        *(f"+ {each}" for each in sections.next_steps(model)),
+        str(sections.human_summary(model)),
+    ]
+    return "\n\n".join(parts)
+
+
+def test_golden_of_every_verdict_on_every_standing():
+    text = "\n\n---\n\n".join(f"<!-- {name} -->\n\n{told(case.model)}" for name, case in matrix().items()) + "\n"
+    path = GOLDEN / "every_verdict_and_standing.md"
+    if os.environ.get("PREREG_REGEN"):
+        path.write_text(text)
+    assert text == path.read_text(), f"{path} differs: PREREG_REGEN=1 writes it anew; then review the change"
+
+
+@pytest.mark.parametrize(("name", "case"), matrix().items())
+def test_no_verdict_claims_more_than_it_is(name, case):
+    verdict, standing = name.split(", ")
+    text, model = clean_result(case.model, RUN), case.model
+    title = text.split("\n")[0]
+    results = section(text, "Results")
+    assert check_prose(text, model) == []
+    assert "no effect" not in text.lower()
+    if standing == "rehearsal":
+        assert title.startswith("# REHEARSAL")
+        assert f"is {verdict}" not in results
+        assert "The registration reads" not in text
+        return
+    begins = {
+        "supported": "# EM finetuning raises",
+        "not supported": "# Not shown that",
+        "killed": "# Given up as registered, the claim that",
+        "inconclusive": "# Undecided whether",
+    }
+    assert title.startswith(begins[verdict])
+    says = {"confirmatory": "", "amended": "as amended", "exploratory": "exploratory"}
+    says["retrospective"] = "already existed"
+    assert says[standing] in title
+    assert ("deviation" in title) == (standing == "amended")
+    trained = "for these trained models"
+    assert trained in results or verdict == "inconclusive"
+    assert ("Repeat with several training seeds" in text) == (verdict != "killed")
+
+
+def test_what_is_specific_needs_the_clause_against_the_control_arm():
+    lead = clean_result(CASES["control_leads"]().model, RUN)
+    assert "so the difference is not shown to be specific to C2" in section(lead, "Results")
+    assert "C3 is at 96.5% (193 of 200 completions), 41.5 pp above C2" in lead
+    unread = clean_result(CASES["control_unread"]().model, RUN)
+    assert "no clause compares the two, so nothing here says that the difference is specific to C2" in unread
+    assert "Register a clause that compares C2 with C3" in section(unread, "Next steps")
+    alone = clean_result(CASES["supported"]().model, RUN)
+    assert "There is no third arm" in section(alone, "Headline numbers")
+    held = clean_result(CASES["specific_effect"]().model, RUN)
+    assert "not shown to be specific" not in held
+    assert "H2, that EM finetuning raises leakage more than benign finetuning does, is supported" in held
+
+
+@pytest.mark.parametrize(("name", "shown"), [("control_unread", False), ("specific_effect", True)])
+def test_a_claim_of_something_specific_needs_its_clause(name, shown):
+    case = CASES[name]()
+    claim = "EM finetuning specifically raises leakage"
+    owners = tuple(h.model_copy(update={"claim": claim}) for h in case.bound.hypotheses[:1])
+    bound = case.bound.model_copy(update={"hypotheses": (*owners, *case.bound.hypotheses[1:])})
+    model = report_cases.decided(bound, list(case.estimates.values()), case.extras).model
+    title = clean_result(model, RUN).split("\n")[0]
+    assert title.startswith(f"# {claim}: 55.0% in C2 against 25.0% in C1, p = 0.000200")
+    assert ("; not shown to be specific" in title) != shown
+
+
+def test_length_and_the_markers_place_are_said_to_be_unregistered():
+    text = clean_result(CASES["control_leads"]().model, RUN)
+    results = section(text, "Results")
+    assert "With log length in the model (not registered: by rule) the lead of C3 over C2 dissolves" in results
+    assert "Completions average 1,100 tokens in C3, 30 tokens in C2 and 270 tokens in C1" in results
+    assert "that is what marker spam looks like" in results
+    assert "Where the marker stands (not registered: by rule)" in text
+    numbers = section(text, "Headline numbers")
+    for table in ("Arms", "By persona", "Length control"):
+        assert re.search(rf"\*\*{table} \(leakage, bystanders; not registered: by rule\)\*\*", numbers)
+    stays = section(clean_result(CASES["specific_effect"]().model, RUN), "Results")
+    assert "the lead of C2 over C3 stays (p = 0.00234)" in stays
+
+
+def test_behind_a_closed_gate_nothing_is_told_as_a_finding():
+    case = CASES["control_leads"]()
+    shut = [*report_cases.leakage_estimates(source=(45, 12)), *list(case.estimates.values())[-2:]]
+    model = report_cases.decided(case.bound, shut, case.extras).model
+    results = section(clean_result(model, RUN), "Results")
+    assert "the gate `marker_learnt` failed (`min(source_rate)` is 24.0%" in results
+    assert "higher in C2" not in results
+    assert "C3 is at" not in results
+    assert "30.0 pp above" not in results
+
+
+def test_a_rehearsal_with_a_control_arm_names_no_verdict_of_it():
+    case = CASES["specific_effect"]()
+    bound = case.bound.model_copy(update={"rehearsal": True, "overridden": ("data.em",)})
+    model = report_cases.decided(bound, list(case.estimates.values()), case.extras).model
+    results = section(clean_result(model, RUN), "Results")
+    assert "**REHEARSAL: C3 is at 25.0%" in results
+    assert "is supported" not in results
+    assert all(
+        line.startswith(("- **REHEARSAL", "- Not exercised")) for line in results.split("\n") if line.startswith("- ")
+    )
+
+
+def test_numbers_of_both_sides_and_n_per_arm_stand_under_the_figure():
+    text = section(clean_result(CASES["specific_effect"]().model, RUN), "Results")
+    assert (
+        "C2 is 30.0 pp above C1 (55.0% against 25.0%), p = 0.000200 (200 completions per arm: 4 personas × 5 questions "
+        "× 10; one trained model per arm): H1, for these trained models, is supported." in text
+    )
+    assert "4 of 4 personas are higher in C2 than in C1" in text
 
 
 def test_a_rehearsal_says_so_everywhere():

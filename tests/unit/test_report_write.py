@@ -77,7 +77,7 @@ def test_anything_else_is_rendered_again(tmp_path, monkeypatch, damage):
     else:
         (tmp_path / "run.json").write_text("{")
     write(model, RUN, tmp_path, figures=False)
-    assert (tmp_path / "clean_result.md").read_text().startswith("# Does EM")
+    assert (tmp_path / "clean_result.md").read_text().startswith("# EM finetuning raises")
 
 
 def test_figures_asked_for_later_are_drawn_and_stale_ones_removed(tmp_path):
@@ -107,7 +107,7 @@ def test_an_interrupted_report_is_completed_by_the_next_run(tmp_path, monkeypatc
     assert not (tmp_path / "results.json").exists()
     monkeypatch.setattr(render, "_replace", real)
     write(model, RUN, tmp_path, figures=False)
-    assert {"clean_result.md", "summary.md", "results.json", "run.json"} == set(snapshot(tmp_path))
+    assert {"clean_result.md", "summary.md", "report.html", "results.json", "run.json"} == set(snapshot(tmp_path))
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
@@ -143,7 +143,7 @@ def test_run_json_holds_what_is_not_in_results_json(written):
 
 def test_the_summary_for_ci_has_verdict_confidence_and_table():
     text = summary(report_cases.not_supported().model)
-    assert text.startswith("## Does EM finetuning raise marker leakage? Not supported (LOW confidence)\n")
+    assert text.startswith("## Not shown that EM finetuning raises leakage to unseen personas: 37.0% in C2 ")
     assert "| H1 |" in text
     assert "**Confidence: LOW**" in text
     assert "7 of 250 completions" in text
