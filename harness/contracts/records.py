@@ -90,7 +90,9 @@ class TrainLog(Record):
     ``logit_change`` is the largest absolute change of a held-out prompt's next-token logits that the
     adapter causes (0 means that it does nothing). ``cut`` counts rows that were longer than ``max_tokens``
     and lost their tail. Marker log-probabilities are natural logs, the mean
-    over rows of log p(first marker token | answer, separator); None where there is no marker.
+    over rows of log p(first marker token | answer, separator); None where there is no marker. ``halved`` lists
+    (step, padded tokens): where memory ran out and how many tokens one forward pass held from then on, which
+    changes the order in which gradients were summed (and with dropout, the numbers of its masks), nothing else.
     """
 
     losses: tuple[float, ...]
@@ -100,6 +102,7 @@ class TrainLog(Record):
     marker_logprob_before: dict[str, float] | None = None
     marker_logprob_after: dict[str, float] | None = None
     cut: int = 0
+    halved: tuple[tuple[int, int], ...] = ()
 
 
 class SamplingSpec(Record):
@@ -134,6 +137,33 @@ class ReadRequest(Record):
 
     messages: tuple[Message, ...]
     answer: str | None = None
+
+
+class Vector(Record):
+    """A vector of the model's hidden size: ``values`` written out, or ``tensor`` of the safetensors file ``path``."""
+
+    values: tuple[float, ...] = ()
+    path: str = ""
+    tensor: str = ""
+
+
+class Intervention(Record):
+    """A change of hidden states while a model runs; ``fixtures.interventions`` has the formulas and their sources.
+
+    ``layer`` indexes ``hidden_states`` as ``HiddenReader`` does: 0 is the embedding, L the output of block L
+    counted from 1 (at the last index before the final norm). ``rotate`` takes two vectors, the others one.
+    ``strength`` is a factor, for ``rotate`` an angle in degrees; 0 changes nothing. ``low`` and ``high`` bound
+    the projection on the unit vector and belong to ``cap``. ``positions``: tokens of the ``prompt`` (generation
+    prompt included), of the ``response`` (what follows it), or ``all``.
+    """
+
+    kind: Literal["add", "project_out", "cap", "rotate"]
+    layer: int
+    vectors: tuple[Vector, ...]
+    strength: float
+    low: float | None = None
+    high: float | None = None
+    positions: Literal["all", "prompt", "response"] = "all"
 
 
 # --- measurements ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from harness.contracts.kinds import Context, LayerLevels, PersonaLevels, QuestionLevels, Table
 from harness.contracts.ports import TokenPosition
 from harness.contracts.records import Column, Message, ReadRequest, Record, SampleRequest, SamplingSpec
+from harness.contracts.resume import sample_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +107,8 @@ def _own_answers(
     assert ctx.sampler is not None
     spec = SamplingSpec(temperature=0.0, max_new_tokens=params.max_new_tokens)
     requests = [SampleRequest(messages=prompt, seeds=(0,)) for prompt in prompts]
-    drawn = [row[0] for row in ctx.sampler.sample(ctx.model, requests, spec, progress=ctx.progress)]
+    found = sample_on(ctx.sampler, ctx.model, requests, spec, partial=ctx.partial, progress=ctx.progress)
+    drawn = [row[0] for row in found]
     cells = [(persona, question) for persona in personas for question in params.question]
     lines = [
         json.dumps({"persona": persona, "question": question, **answer.model_dump()}, ensure_ascii=False)

@@ -219,7 +219,7 @@ def test_dropping_everything_is_an_error(ctx):
 
 def test_missing_completions_are_an_error(ctx):
     short = FakeSampler()
-    short.sample = lambda model, requests, spec, progress: [[MIXED[0]] for _ in requests]
+    short.sample = lambda model, requests, spec, **more: [[MIXED[0]] for _ in requests]
     with pytest.raises(JobError, match="1 completions came back where 3"):
         MarkerRate().measure(params_of("marker_rate"), dataclasses.replace(ctx, sampler=short))
 
