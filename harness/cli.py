@@ -23,6 +23,9 @@ _MODULES = {
 }
 """The commands of each module, in the order of the help. A command imports its own module and none of the others,
 which every pipeline's ``check`` and ``verify`` would wait for; one that is not listed here imports them all."""
+_AT_ONCE = ("check", "verify")
+"""Commands that read and print and leave nothing to close: as programs they end without taking Python down piece by
+piece, which the solver's objects make long."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = options.run(options) or 0
         sys.stdout.flush()
-        return status
     except (PreregError, JobError) as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read us (``| head``) has seen enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if arguments is None and given[0] in _AT_ONCE:
+        os._exit(status)
+    return status
 
 
 def _without_plugins() -> None:

@@ -3,8 +3,7 @@
 Built by ``harness.compile.bind``; the graph, the decision and the report read nothing else.
 """
 
-from __future__ import annotations
-
+# Annotations as they stand, not as text: pydantic would compile each of them again at every start.
 from typing import Any, Literal
 
 from harness.contracts.records import Column, FileRef, Inference, Record

@@ -1,7 +1,6 @@
 """The frozen records that pass between layers. They carry no behaviour and round-trip through JSON."""
 
-from __future__ import annotations
-
+# Annotations as they stand, not as text: pydantic would compile each of them again at every start.
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
