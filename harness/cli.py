@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from harness.core.errors import JobError, PreregError
 
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = options.run(options) or 0
         sys.stdout.flush()
+        return status
     except (PreregError, JobError) as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR
@@ -44,9 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read us (``| head``) has seen enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if arguments is None and given[0] in _AT_ONCE:
+
+
+def program() -> NoReturn:
+    """Run the command line as a program and end the process with its exit code."""
+    status = main()
+    if sys.argv[1] in _AT_ONCE:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.flush()
         os._exit(status)
-    return status
+    sys.exit(status)
 
 
 def _without_plugins() -> None:

@@ -24,8 +24,8 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[2]
 BARE = "python -c pass"
-_PREREG = "import sys; from harness.cli import main; sys.exit(main())"
-"""What the installed script does."""
+_PREREG = "import sys; from harness import cli; getattr(cli, 'program', lambda: sys.exit(cli.main()))()"
+"""What the installed script does; older checkouts have no ``program``."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,23 @@ def test_check_imports_nothing_that_it_does_not_need() -> None:
     assert done.stdout.splitlines()[-1] == "['rfc8785']"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["preregs/issue_310_v2.yaml"], 0, "preregs/issue_310_v2.yaml: 2 warnings, 1 note"),
+        (["--no-allow", "preregs/issue_310.yaml"], 1, "preregs/issue_310.yaml: 6 errors, 6 warnings, 2 notes"),
+        (["preregs/issue_310_v2.yaml", "preregs/none.yaml"], 2, "preregs/issue_310_v2.yaml: 2 warnings, 1 note"),
+    ],
+)
+def test_a_program_that_ends_at_once_has_said_everything(arguments: list[str], status: int, said: str) -> None:
+    code = "import sys; from harness.cli import program; program()"
+    command = [sys.executable, "-c", code, "check", *arguments]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stdout.splitlines()[-1] == said
+    assert ("preregs/none.yaml" in done.stderr) == (status == 2)
+
+
 def test_plugins_of_pydantic_are_left_out_of_our_own_process_only() -> None:
     code = "import sys; from harness.cli import main; main(['check', '--explain', 'LEAK']);"
     loaded = "print('pydantic.plugin._loader' in sys.modules)"
