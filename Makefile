@@ -34,11 +34,11 @@ faults: $(READY)
 
 # The vLLM sampler against transformers, by vLLM's CPU build in an environment of its own (3 GB, three minutes).
 test-vllm: $(VLLM)/.ready
-	$(VLLM)/bin/python -m pytest tests/vllm -s
+	$(VLLM)/bin/python -m pytest tests/engines -s
 
-$(VLLM)/.ready: tests/vllm/requirements.lock
+$(VLLM)/.ready: tests/engines/requirements.lock
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/pip install --quiet --no-deps --require-hashes --requirement tests/vllm/requirements.lock
+	$(VLLM)/bin/pip install --quiet --no-deps --require-hashes --requirement tests/engines/requirements.lock
 	$(VLLM)/bin/pip install --quiet --no-deps --editable .
 	touch $(VLLM)/.ready
 

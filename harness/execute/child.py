@@ -46,6 +46,8 @@ An entry that takes a fifth argument is given the job's unfinished work."""
 
 DONE, FAILED, FULL, LOCKED, NO_SLOT, NO_INPUT = 0, 1, 74, 75, 76, 77
 """Exit statuses: stored; failed, with a marker; disk full; and three that mean "try again", as ``SAVED`` does."""
+FOUND = 79
+"""Exit status: another process had stored it before this one had the lock."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def serve(request: Request, lifeline: int) -> int:
             return LOCKED
         if store.has(job.key):
             store.partial(job.key).drop()  # of a process that died right after it had stored the artifact
-            return DONE
+            return FOUND
         if not lease.acquire():
             return NO_SLOT
         if request.device == "cuda":

@@ -19,6 +19,9 @@ from harness.execute.progress import Running
 
 Happening = Literal["started", "progress", "finished", "failed", "waiting", "damaged", "note"]
 
+MADE_ELSEWHERE = "made by another process"
+"""The text of ``finished`` where the process that tells it has not made the artifact."""
+
 
 @dataclass(frozen=True)
 class Event:

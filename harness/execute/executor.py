@@ -19,9 +19,9 @@ from harness.core.durable import full_error, is_full
 from harness.core.errors import JobError
 from harness.core.locks import Holder
 from harness.core.store import DamagedError, MissingError, Store
-from harness.execute.child import LOCKED, NO_INPUT, NO_SLOT
+from harness.execute.child import FOUND, LOCKED, NO_INPUT, NO_SLOT
 from harness.execute.ending import SAVED
-from harness.execute.events import Event, Happening, JobFailedError, new_run_id, why_ended
+from harness.execute.events import MADE_ELSEWHERE, Event, Happening, JobFailedError, new_run_id, why_ended
 from harness.execute.needs import Missing
 from harness.execute.pool import Options, Pool, lane_name, last_lines
 from harness.execute.progress import Running, read_running
@@ -166,7 +166,7 @@ class Executor:
                 if missing is not None:
                     missing.stored(key)
             if self._told.pop(key, None):
-                self._tell("finished", key, "made by another process")
+                self._tell("finished", key, MADE_ELSEWHERE)
         return key in self._stored
 
     def _verified(self, wanted: Sequence[str]) -> bool:
@@ -253,7 +253,8 @@ class Executor:
     def _ended(self, job: Job, status: int, seconds: float) -> None:
         self._shown.pop(job.key, None)
         if self._has(job.key):  # whatever went wrong afterwards
-            self._tell("finished", job.key, seconds=seconds)
+            elsewhere = status in (LOCKED, NO_SLOT, FOUND)
+            self._tell("finished", job.key, MADE_ELSEWHERE if elsewhere else "", seconds)
         elif status in (LOCKED, NO_SLOT):
             self._later(job.key)
         elif status in (SAVED, -signal.SIGTERM) and self._spoilt[job.key] < SPOILT:

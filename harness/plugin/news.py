@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from harness.plugin.session import Session
     from harness.plugin.terminal import Progress
 
-MADE_ELSEWHERE = "made by another process"
-"""How an executor begins to tell that what it waited for is there."""
 _LOOK = 1.0
 """Seconds between two looks at what the workers' jobs do."""
 
@@ -94,7 +92,7 @@ class News:
     def _happened(self, event: Event, time: str = "", **more: Any) -> None:
         if event.what == "started":
             self._under_way[event.key] = event.label, more
-        elif event.what in ("finished", "failed") and not event.text.startswith(MADE_ELSEWHERE):
+        elif event.what == "failed" or (event.what == "finished" and not event.text):  # with a text: made elsewhere
             self._under_way.pop(event.key, None)
         if event.what == "finished" and self._tally is not None:
             self._tally.stored(event.key)

@@ -25,6 +25,8 @@ def test_a_users_own_prereg_runs_elsewhere_under_strict_settings(
     done = run(
         own_prereg, "--rehearse", "-W", "error", "-p", "randomly", "--timeout", "5", "--store", shared_store,
         cwd=own_prereg.parents[1],
+        # Trio, which the browser tests' driver brings along, warns as soon as Hypothesis loads it.
+        env={"HYPOTHESIS_NO_PLUGINS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "REHEARSAL (rule returned:" in done.stdout
