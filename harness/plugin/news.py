@@ -35,6 +35,8 @@ class News:
         self._ended = threading.Event()
         self._under_way: dict[str, tuple[str, dict[str, Any]]] = {}
         """By key, the label of a job that was started, and by which worker."""
+        self._over: set[str] = set()
+        """Keys of jobs that were told to have ended; a worker may still tell that it had begun one of them."""
         session.on_event, session.on_plan = self._happened, self._planned
 
     @property
@@ -90,9 +92,10 @@ class News:
     # --- what is heard ---
 
     def _happened(self, event: Event, time: str = "", **more: Any) -> None:
-        if event.what == "started":
+        if event.what == "started" and event.key not in self._over:
             self._under_way[event.key] = event.label, more
         elif event.what == "failed" or (event.what == "finished" and not event.text):  # with a text: made elsewhere
+            self._over.add(event.key)
             self._under_way.pop(event.key, None)
         if event.what == "finished" and self._tally is not None:
             self._tally.stored(event.key)
@@ -109,10 +112,11 @@ class News:
 
         for key, (label, more) in list(self._under_way.items()):
             try:
-                seconds = float(self._session.store.peek(key).made.get("wall_s", 0.0))
+                made = self._session.store.peek(key).made
             except (JobError, OSError):
                 continue  # it was stopped, or it failed and is told of elsewhere
-            self._happened(Event("finished", key, label, "", seconds), **more)
+            if made.get("run") == self._session.run_id:
+                self._happened(Event("finished", key, label, "", float(made.get("wall_s", 0.0))), **more)
 
     def _planned(self, plan: Planned) -> None:
         """Take note of the first plan: processes that begin later find less missing."""
