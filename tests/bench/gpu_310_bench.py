@@ -18,7 +18,7 @@ from gpu_310_arithmetic import Card, Shape
 from gpu_310_pricing import Stage
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, Qwen2Config
 
-from fixtures import hidden, loading, loop, sampler
+from fixtures import hidden, loading, loop, shards
 from fixtures.chat import prompt_ids
 from fixtures.device import Place
 from harness.contracts.records import Message, ModelRef
@@ -69,7 +69,7 @@ class Watch:
 @contextmanager
 def told_every_turn() -> Iterator[None]:
     """Let the ports report every turn and not twice a second."""
-    modules = (loop, sampler, hidden)
+    modules = (loop, shards, hidden)
     usual = [module.REPORT_EVERY_S for module in modules]
     for module in modules:
         module.REPORT_EVERY_S = -1.0

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from gpu_310_arithmetic import Card, Shape, StepTime, lengths, replay, sampling_floor, sampling_seconds
 
-from fixtures.sampler import ROWS, SHARD, Task, shards
+from fixtures.sampler import ROWS, SHARD
+from fixtures.shards import Task, shards
 from fixtures.training import count_steps
 from harness.contracts.records import Job, TrainSpec
 from harness.plan.work import ANSWER_TOKENS, PROMPT_TOKENS, ROW_TOKENS

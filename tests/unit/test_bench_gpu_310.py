@@ -110,7 +110,7 @@ def test_replay_takes_the_turns_that_the_sampler_takes(tmp_path: Path, monkeypat
     def heard(what: str, done: float, **figures: float) -> None:
         drawn.extend([int(figures["tokens"])] if "tokens" in figures else [])
 
-    monkeypatch.setattr(gpu_310_bench.sampler, "REPORT_EVERY_S", -1.0)
+    monkeypatch.setattr(gpu_310_bench.shards, "REPORT_EVERY_S", -1.0)
     spec = SamplingSpec(max_new_tokens=24)
     port = TransformersSampler("cpu", rows=8)
     port.shard = 1000

@@ -17,7 +17,8 @@ from fixtures import checkpoint, loop
 from fixtures.arms import PeftTrainer
 from fixtures.checkpoint import Every
 from fixtures.loading import forget
-from fixtures.sampler import Task, TransformersSampler, shards
+from fixtures.sampler import TransformersSampler
+from fixtures.shards import Task, shards
 from harness.contracts.kinds import Context
 from harness.contracts.records import LoraSpec, Message, ModelRef, SampleRequest, SamplingSpec, TrainExample, TrainSpec
 from harness.contracts.resume import MemoryPartial, sample_on
