@@ -30,6 +30,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     plan.add_argument("file", type=Path)
     plan.add_argument("--rehearse", action="store_true", help="plan the rehearsal")
+    plan.add_argument("--engine", metavar="NAME", help="what samples: auto, transformers or vllm ($PREREG_ENGINE)")
     plan.add_argument("--strict", action="store_true", help="exit 2 when the likely price is over the budget")
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
@@ -42,13 +43,15 @@ def _plan(options: argparse.Namespace) -> None:
     from harness.compose import declare_kinds
     from harness.core.store import Store
     from harness.plan.budget import bill, over_budget, prices, refusal
+    from harness.plan.engine import VARIABLE, choice_of
     from harness.plan.learn import known
     from harness.plan.plan import make_plan
 
     declare_kinds()
+    engine = choice_of(options.engine or os.environ.get(VARIABLE, ""), "--engine" if options.engine else VARIABLE)
     data = Path(options.data) if options.data else None
     bound = load_bound(options.file, rehearsal=options.rehearse, data_root=data)
-    plan = make_plan(bound, device="cpu" if options.rehearse else "cuda")
+    plan = make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine)
     store = Store(options.store)
     measured = (key for keys in plan.measurements.values() for key in keys)  # items of their own, decide or not
     missing = plan.missing(store, [*plan.goals, *measured])
@@ -64,12 +67,15 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _lines(plan: Plan, store: Store, found: tuple[Price, ...]) -> Iterator[str]:
+    from harness.plan.engine import in_words
     from harness.plan.pricetag import table
 
     states = _states(plan, store, found)
     for job in plan.jobs.values():
         yield f"{states[job.key]:10}  {job.lane:5}  {job.key[:12]}  {job.label}"
     yield f"{plan.bound.id}: {len(found)} of {len(plan.jobs)} jobs to run in {store.root}"
+    if engines := in_words(plan.jobs.values()):
+        yield f"engines: {engines}"
     if found:
         yield from table(found, plan.bound.budget_gpu_hours)
     yield from plan.bound.missing
@@ -90,6 +96,7 @@ def _as_json(plan: Plan, store: Store, found: tuple[Price, ...]) -> dict[str, An
     jobs = []
     for key, job in plan.jobs.items():
         told: dict[str, Any] = {"key": key, "label": job.label, "lane": job.lane, "state": states[key]}
+        told |= {"engine": job.engine} if job.engine else {}
         if key in by_key:
             told |= {name: value for name, value in asdict(by_key[key]).items() if name not in told}
         jobs.append(told)

@@ -118,12 +118,14 @@ def _planned(options: argparse.Namespace) -> Mapping[str, Job]:
         return {}
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
+    from harness.plan.engine import VARIABLE, choice_of
     from harness.plan.plan import make_plan
 
     declare_kinds()
+    engine = choice_of(os.environ.get(VARIABLE, ""), VARIABLE)
     data = Path(options.data) if options.data else None
     bound = load_bound(options.of, rehearsal=options.rehearse, data_root=data)
-    return make_plan(bound, device="cpu" if options.rehearse else "cuda").jobs
+    return make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine).jobs
 
 
 def _show(options: argparse.Namespace) -> None:

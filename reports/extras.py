@@ -17,6 +17,7 @@ from harness.contracts.bound import Bound
 from harness.contracts.records import Decision, Estimate, Job
 from harness.contracts.trees import expression_id
 from harness.core.store import Store
+from harness.plan.engine import LIBRARIES, named
 from harness.plan.plan import Plan
 from reports import model, records, render
 from reports.figure_data import stored_operating
@@ -74,7 +75,22 @@ def extras(bound: Bound, plan: Plan, store: Store) -> records.Extras:
         replays=tuple(_replays(plan, store)),
         operating=stored_operating(store.root, bound.meaning),
         breakdowns=tuple(_breakdowns(plan, store)),
+        engines=tuple(_engines(plan)),
     )
+
+
+def _engines(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """Say what each kind of work with models was planned for; it stands in the keys of what was made."""
+    rows: dict[tuple[str, ...], None] = {}
+    for job in plan.jobs.values():
+        engine = job.engine
+        for port, work in (("sampler", "samples"), ("trainer", "trains"), ("reader", "reads")):
+            if not any(name.split(".")[1:2] == [port] for name in engine if name.startswith("port.")):
+                continue
+            library = engine["engine"] if port == "sampler" else "transformers"
+            beside = ", ".join(named(engine, name) for name in LIBRARIES if name != library)
+            rows[work, named(engine, library), engine["device"], engine["dtype"], beside] = None
+    yield from sorted(rows)
 
 
 def _artifacts(plan: Plan, store: Store) -> Iterator[records.Artifact]:

@@ -16,9 +16,13 @@ from reports.records import SetupTable
 _KEY_VALUE = ("key", "value")
 
 
-def setup_tables(bound: Bound) -> tuple[SetupTable, ...]:
-    """Return the tables Model, Arms, Training, Data, Eval and Dims."""
-    return (_models(bound), *_arms(bound), _training(bound), _data(bound), _eval(bound), _dims(bound))
+_ENGINE = ("work", "engine", "device", "number format", "beside it")
+
+
+def setup_tables(bound: Bound, engines: tuple[tuple[str, ...], ...] = ()) -> tuple[SetupTable, ...]:
+    """Return the tables Model, Engine (where a model was run), Arms, Training, Data, Eval and Dims."""
+    ran = (SetupTable(name="Engine", header=_ENGINE, rows=engines),) if engines else ()
+    return (_models(bound), *ran, *_arms(bound), _training(bound), _data(bound), _eval(bound), _dims(bound))
 
 
 def describe_inference(inference: Inference | None) -> str:

@@ -8,9 +8,11 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+_ENGINES: tuple[Literal["auto", "transformers", "vllm"], ...] = ("auto", "transformers", "vllm")
 _ASKS_FOR_GPU = re.compile(r"(?<!not )\bgpu\b")
 
 
@@ -22,7 +24,8 @@ class Options:
     ``lenient`` that only errors fail the run (``--exit-on=errors``). ``data`` is where recorded tables lie when
     not beside the prereg. ``ahead`` lets free slots work for later items; with ``-x`` or ``--maxfail`` they wait,
     because a failure may make that work needless. ``over_budget`` is the reason for running a plan whose likely price
-    is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started.
+    is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started. ``engine``
+    is what samples where a prereg leaves it open; ``engine_asked`` says that the command line named it.
     """
 
     root: Path
@@ -38,6 +41,8 @@ class Options:
     over_budget: str = ""
     log_json: Path | None = None
     command: str = ""
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    engine_asked: bool = False
 
 
 def add(parser: pytest.Parser) -> None:
@@ -55,9 +60,14 @@ def add(parser: pytest.Parser) -> None:
         "--over-budget", metavar="REASON", type=_reason,
         help="run a plan whose likely price is over its registered budget; the report prints the reason",
     )  # fmt: skip
+    group.addoption(
+        "--engine", choices=_ENGINES,
+        help="what samples from models (else $PREREG_ENGINE, prereg_engine; auto: vLLM on CUDA where it is installed)",
+    )  # fmt: skip
     group.addoption("--log-json", metavar="FILE", help="append what happens to FILE, one JSON object per line")
     for name, what in (("store", "artifacts"), ("data", "recorded tables"), ("out", "reports")):
         parser.addini(f"prereg_{name}", f"folder of {what}, relative to the ini file", default="")
+    parser.addini("prereg_engine", "what samples from models: auto, transformers or vllm", default="")
 
 
 def read(config: pytest.Config) -> Options:
@@ -77,6 +87,8 @@ def read(config: pytest.Config) -> Options:
         over_budget=config.getoption("--over-budget") or "",
         log_json=_given(config, config.getoption("--log-json")),
         command=command(config),
+        engine=_engine(config),
+        engine_asked=bool(config.getoption("--engine")),
     )
 
 
@@ -84,6 +96,16 @@ def command(config: pytest.Config) -> str:
     """Return the command line of the run; a worker is told that of the process that started it."""
     told: dict[str, str] = getattr(config, "workerinput", {})
     return told.get("prereg_command") or shlex.join(["pytest", *map(str, config.invocation_params.args)])
+
+
+def _engine(config: pytest.Config) -> Literal["auto", "transformers", "vllm"]:
+    given = (("--engine", config.getoption("--engine")), ("PREREG_ENGINE", os.environ.get("PREREG_ENGINE")),
+             ("prereg_engine in the ini file", config.getini("prereg_engine")))  # fmt: skip
+    source, name = next(((source, name) for source, name in given if name), ("", "auto"))
+    for known in _ENGINES:
+        if name == known:
+            return known
+    raise pytest.UsageError(f"{source}: '{name}' is no engine; expected one of {', '.join(_ENGINES)}")
 
 
 def _reason(text: str) -> str:
