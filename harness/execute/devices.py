@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,29 @@ class Slot:
     device: Device
     id: str
     lock: Path
+
+
+FRESH = 5.0
+"""Seconds for which asking for a slot counts; whoever waits asks several times a second."""
+
+
+def ask_for(slot: Slot) -> None:
+    """Say that this process waits for a slot: whoever keeps it between two jobs gives it up then."""
+    with contextlib.suppress(OSError):
+        _asked(slot.lock).write_text(str(os.getpid()))
+
+
+def asked_for(lease: Path, besides: int) -> bool:
+    """Say whether a process other than ``besides`` waits for the slot with this lock."""
+    try:
+        asked = _asked(lease)
+        return time.time() - asked.stat().st_mtime < FRESH and asked.read_text() != str(besides)
+    except OSError:
+        return False
+
+
+def _asked(lease: Path) -> Path:
+    return lease.with_suffix(".asked")
 
 
 def cores() -> int:

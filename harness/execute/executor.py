@@ -198,7 +198,7 @@ class Executor:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""
         busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), POLL[1]
         full: set[str] = set()
-        for job in self._candidates(missing):
+        for job in self._pool.in_order(self._candidates(missing)):
             key, lane = job.key, lane_name(job)
             if key in busy or key in lost or lane in full:
                 continue

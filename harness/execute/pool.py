@@ -9,7 +9,7 @@ import select
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,8 +19,9 @@ from harness.core.errors import JobError
 from harness.core.locks import Holder, OwnedLock
 from harness.core.store import Store
 from harness.execute.child import ENTRY, Request
-from harness.execute.devices import Device, Slot, cores, cpu_slots, gpu_slots, visible_gpus
+from harness.execute.devices import Device, Slot, ask_for, asked_for, cores, cpu_slots, gpu_slots, visible_gpus
 from harness.execute.lanes import ForkLane, Lane, SpawnLane, can_fork, child_environment
+from harness.execute.resident_lane import ResidentLane, identity
 from harness.execute.zygote import PRELOAD
 
 DEATHS = 3
@@ -33,7 +34,8 @@ class Options:
 
     ``entry`` names the function that a child calls with ``(job, inputs, out, progress)``. ``cores`` and
     ``gpus`` bound what runs at once; None means what this process may use. ``env`` adds to the children's
-    environment, ``preload`` replaces what a lane's zygote imports, ``fork`` False spawns every child.
+    environment, ``preload`` replaces what a lane's zygote imports, ``fork`` False spawns every child. ``resident``
+    names the lanes whose jobs share processes that keep their model.
     """
 
     entry: str = ENTRY
@@ -42,6 +44,7 @@ class Options:
     env: Mapping[str, str] = field(default_factory=dict)
     preload: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fork: bool = True
+    resident: Sequence[str] = ("cuda",)
 
 
 @dataclass(frozen=True)
@@ -89,17 +92,44 @@ class Pool:
             self._lanes[name] = self._open_lane(name, fork=self.options.fork and can_fork() and name != "cuda")
         return self._lanes[name].ready()
 
+    def in_order(self, jobs: Iterable[Job]) -> Iterable[Job]:
+        """Put the jobs first whose model a process of ours has in memory and waits; otherwise keep the order."""
+        kept = {name: set(lane.kept().values()) for name, lane in self._residents()}
+        if not any(kept.values()):
+            return jobs
+        return sorted(jobs, key=lambda job: not (found := kept.get(lane_name(job))) or identity(job) not in found)
+
     def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
-        """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours)."""
+        """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours).
+
+        A slot whose process has the job's model is taken first, and one whose process has another model last.
+        """
         device: Device = "cuda" if lane_name(job) == "cuda" else "cpu"
+        lane = dict(self._residents()).get(lane_name(job))
+        kept = lane.kept() if lane is not None else {}
         mine = {task.slot for task in self._tasks.values()}
+        wanted = identity(job) if kept else ""
+        free = [slot for slot in self._slots if slot.device == device and slot not in mine]
+        free.sort(key=lambda slot: (kept.get(str(slot.lock), wanted) != wanted, str(slot.lock) not in kept))
         holder: Holder | None = None
-        for slot in self._slots:
-            if slot.device == device and slot not in mine:
-                holder = OwnedLock(slot.lock).holder()
-                if holder is None:
-                    return slot, None
+        for slot in free:
+            if device == "cuda" and str(slot.lock) in kept:
+                return slot, None  # our own process has the lease
+            holder = OwnedLock(slot.lock).holder()
+            if holder is None and not self._turn_of_others(slot, lane):
+                return slot, None
+            if device == "cuda" and holder is not None:
+                ask_for(slot)
         return None, holder
+
+    def _residents(self) -> Iterator[tuple[str, ResidentLane]]:
+        for name, lane in self._lanes.items():
+            if isinstance(lane, ResidentLane):
+                yield name, lane
+
+    def _turn_of_others(self, slot: Slot, lane: ResidentLane | None) -> bool:
+        """Say whether a process of ours has given a slot up to somebody who still waits for it."""
+        return lane is not None and str(slot.lock) in lane.left and asked_for(slot.lock, besides=os.getpid())
 
     def start(self, job: Job, slot: Slot) -> None:
         """Start a child, which will take the job's lock and the slot's, or end with a status that says no."""
@@ -174,6 +204,8 @@ class Pool:
 
     def _open_lane(self, name: str, *, fork: bool) -> Lane:
         environment = child_environment(self.options.env, gpu=name == "cuda")
+        if name in self.options.resident and os.name == "posix":
+            return ResidentLane(environment)
         if not fork:
             return SpawnLane(environment)
         preload = (*self.options.preload.get(name, PRELOAD[name]), self.options.entry.partition(":")[0])

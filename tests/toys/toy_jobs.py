@@ -14,6 +14,8 @@ from harness.contracts.records import Job
 from harness.core.ident import digest
 
 ENTRY = "toy_jobs:run"
+IN_MEMORY: dict[str, str] = {}
+"""The model that this process has loaded: ``loads`` counts in a file how often that was needed."""
 
 
 def toy(label: str, needs: Mapping[str, Job] | None = None, lane: str = "light", **params: Any) -> Job:
@@ -37,6 +39,9 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
     if "note" in steps:
         Path(steps["note"]).with_suffix(".new").write_text(json.dumps(note))
         Path(steps["note"]).with_suffix(".new").replace(steps["note"])
+    if "loads" in steps and IN_MEMORY.get("model") != steps["model"]:
+        IN_MEMORY["model"] = steps["model"]
+        append(steps["loads"], f"{os.getpid()} {steps['model']}")
     if "progress" in steps:
         progress("counting", steps["progress"], loss=0.5)
     if "until" in steps:
@@ -55,6 +60,13 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
         facts["inputs"][role] = json.loads((folder / "facts.json").read_text())["label"]
     if "env" in steps:
         facts["env"] = {name: os.environ.get(name) for name in steps["env"]}
+        os.environ.update(dict.fromkeys(steps["env"], "changed by a job"))
+    if "work" in steps:  # seconds of CPU time, and MiB of memory
+        held, began = bytearray(steps["work"][1] << 20), time.process_time()
+        while time.process_time() - began < steps["work"][0]:
+            held[0] = 1
+    if "say" in steps:
+        print(steps["say"], flush=True)
     if "modules" in steps:
         facts["modules"] = {name: name in sys.modules for name in steps["modules"]}
     if "train" in steps:
