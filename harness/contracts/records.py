@@ -90,8 +90,10 @@ class TrainLog(Record):
     adapter causes (0 means that it does nothing). ``cut`` counts rows that were longer than ``max_tokens``
     and lost their tail. Marker log-probabilities are natural logs, the mean
     over rows of log p(first marker token | answer, separator); None where there is no marker. ``halved`` lists
-    (step, padded tokens): where memory ran out and how many tokens one forward pass held from then on, which
-    changes the order in which gradients were summed (and with dropout, the numbers of its masks), nothing else.
+    (step, tokens): where memory ran out and how many tokens, padding included, one forward pass held from then on,
+    which changes the order in which gradients were summed (and with dropout, the numbers of its masks), nothing else.
+    From step ``recomputed`` on (0: never) activations were computed again in the backward pass, for want of memory;
+    ``packed`` counts steps whose rows were packed into one sequence instead of padded.
     """
 
     losses: tuple[float, ...]
@@ -102,6 +104,8 @@ class TrainLog(Record):
     marker_logprob_after: dict[str, float] | None = None
     cut: int = 0
     halved: tuple[tuple[int, int], ...] = ()
+    recomputed: int = 0
+    packed: int = 0
 
 
 class SamplingSpec(Record):

@@ -12,8 +12,9 @@ from harness.core.ident import canonical
 
 
 def write_log(out: Path, log: TrainLog) -> None:
-    """Write ``log.json``; what did not happen (memory running out) leaves no trace in it."""
-    write_json(out / "log.json", log.model_dump(mode="json", exclude=None if log.halved else {"halved"}))
+    """Write ``log.json``; what did not happen (memory running out, packing) leaves no trace in it."""
+    absent = {name for name in ("halved", "recomputed", "packed") if not getattr(log, name)}
+    write_json(out / "log.json", log.model_dump(mode="json", exclude=absent or None))
 
 
 def write_json(path: Path, value: Any) -> None:

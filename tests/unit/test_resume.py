@@ -360,9 +360,9 @@ class Forward:
     def __init__(self, most, after=0):
         self.most, self.after, self.passes = most, after, 0
 
-    def __call__(self, part, device, real=loop.collate):
+    def __call__(self, part, device, packed=False, real=loop.collate):
         self.passes += 1
-        batch = real(part, device)
+        batch = real(part, device, packed=packed)
         if self.passes > self.after and batch.ids.numel() > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return batch
