@@ -52,7 +52,11 @@ FOUND = 79
 
 @dataclass(frozen=True)
 class Request:
-    """What a child is asked to do. ``lease`` is the lock file of the slot ``device``:``slot``."""
+    """What a child is asked to do.
+
+    ``lease`` is the lock file of the slot ``device``:``slot``. ``desk`` is the folder for what concerns the run and
+    no artifact (log, progress, failure, the wish to stop) where that is not the store: on another machine.
+    """
 
     job: dict[str, Any]
     store: str
@@ -61,6 +65,7 @@ class Request:
     device: str
     slot: str
     lease: str
+    desk: str = ""
 
     @property
     def key(self) -> str:
@@ -70,14 +75,15 @@ class Request:
     @property
     def log(self) -> Path:
         """The file that takes the child's output."""
-        return Store(self.store).log(self.run, self.key)
+        return Store(self.desk or self.store).log(self.run, self.key)
 
 
 def serve(request: Request, lifeline: int) -> int:
     """Run one request and return the exit status. ``lifeline`` reads end-of-file when the parent is dead."""
     parent = os.getppid()
     store = Store(request.store)
-    ending = Ending(store, request.run)
+    desk = Store(request.desk) if request.desk else store
+    ending = Ending(desk, request.run)
     ending.listen()
     threading.Thread(target=_watch, args=(lifeline, parent, ending), name="lifeline", daemon=True).start()
     job = Job.model_validate(request.job)
@@ -93,26 +99,26 @@ def serve(request: Request, lifeline: int) -> int:
             return NO_SLOT
         if request.device == "cuda":
             os.environ["CUDA_VISIBLE_DEVICES"] = request.slot
-        return _make(job, store, request, ending)
+        return _make(job, store, desk, request, ending)
     except OSError as error:
         if is_full(error):
             return FULL
         traceback.print_exc()
-        store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
+        desk.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
         return FAILED
     finally:
         lease.release()
         lock.release()
 
 
-def _make(job: Job, store: Store, request: Request, ending: Ending) -> int:
+def _make(job: Job, store: Store, desk: Store, request: Request, ending: Ending) -> int:
     try:
         inputs = {role: store.open(key) for role, key in job.inputs.items()}
     except (DamagedError, MissingError) as error:
         print(error, file=sys.stderr)
         return NO_INPUT
     device = f"{request.device}:{request.slot}"
-    progress = FileProgress(store.progress(request.run), job.key, job.label, device)
+    progress = FileProgress(desk.progress(request.run), job.key, job.label, device)
     wall = time.monotonic()
     draft: Path | None = None
     try:
@@ -137,7 +143,7 @@ def _make(job: Job, store: Store, request: Request, ending: Ending) -> int:
         if is_full(error):  # no traceback: it says nothing more, and the log may lie on the same disk
             return FULL
         traceback.print_exc()
-        store.fail(request.run, job.key, explain(error), job.label)
+        desk.fail(request.run, job.key, explain(error), job.label)
         return FAILED
     finally:
         progress.close()

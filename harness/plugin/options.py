@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+EXECUTORS = ("local", "ray")
+"""Where jobs can run: on this machine, or on a Ray cluster."""
+
 _ASKS_FOR_GPU = re.compile(r"(?<!not )\bgpu\b")
 
 
@@ -22,7 +25,9 @@ class Options:
     ``lenient`` that only errors fail the run (``--exit-on=errors``). ``data`` is where recorded tables lie when
     not beside the prereg. ``ahead`` lets free slots work for later items; with ``-x`` or ``--maxfail`` they wait,
     because a failure may make that work needless. ``over_budget`` is the reason for running a plan whose likely price
-    is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started.
+    is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started. ``ray``
+    is the address of the Ray cluster that runs the jobs ("" for one that is found or started here), None for none;
+    ``several`` says that this process is one of several that run items (pytest-xdist).
     """
 
     root: Path
@@ -38,6 +43,8 @@ class Options:
     over_budget: str = ""
     log_json: Path | None = None
     command: str = ""
+    ray: str | None = None
+    several: bool = False
 
 
 def add(parser: pytest.Parser) -> None:
@@ -56,6 +63,15 @@ def add(parser: pytest.Parser) -> None:
         help="run a plan whose likely price is over its registered budget; the report prints the reason",
     )  # fmt: skip
     group.addoption("--log-json", metavar="FILE", help="append what happens to FILE, one JSON object per line")
+    group.addoption(
+        "--executor", choices=EXECUTORS, default=None,
+        help="where jobs run (else $PREREG_EXECUTOR, prereg_executor, local)",
+    )  # fmt: skip
+    group.addoption(
+        "--ray-address", metavar="HOST:PORT", help="the Ray cluster (else $RAY_ADDRESS, prereg_ray_address, one here)"
+    )
+    parser.addini("prereg_executor", f"where jobs run: {' or '.join(EXECUTORS)}", default="")
+    parser.addini("prereg_ray_address", "the Ray cluster, HOST:PORT", default="")
     for name, what in (("store", "artifacts"), ("data", "recorded tables"), ("out", "reports")):
         parser.addini(f"prereg_{name}", f"folder of {what}, relative to the ini file", default="")
 
@@ -77,6 +93,8 @@ def read(config: pytest.Config) -> Options:
         over_budget=config.getoption("--over-budget") or "",
         log_json=_given(config, config.getoption("--log-json")),
         command=command(config),
+        ray=_ray(config),
+        several=hasattr(config, "workerinput"),
     )
 
 
@@ -84,6 +102,14 @@ def command(config: pytest.Config) -> str:
     """Return the command line of the run; a worker is told that of the process that started it."""
     told: dict[str, str] = getattr(config, "workerinput", {})
     return told.get("prereg_command") or shlex.join(["pytest", *map(str, config.invocation_params.args)])
+
+
+def _ray(config: pytest.Config) -> str | None:
+    asked = config.getoption("--executor") or os.environ.get("PREREG_EXECUTOR") or config.getini("prereg_executor")
+    if asked and asked not in EXECUTORS:
+        raise pytest.UsageError(f"unknown executor '{asked}'; expected {' or '.join(EXECUTORS)}")
+    address = config.getoption("--ray-address") or os.environ.get("RAY_ADDRESS") or config.getini("prereg_ray_address")
+    return str(address) if asked == "ray" else None
 
 
 def _reason(text: str) -> str:
