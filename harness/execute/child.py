@@ -52,7 +52,11 @@ FOUND = 79
 
 @dataclass(frozen=True)
 class Request:
-    """What a child is asked to do. ``lease`` is the lock file of the slot ``device``:``slot``."""
+    """What a child is asked to do.
+
+    ``lease`` is the lock file of the slot ``device``:``slot``. ``desk`` is the folder for what concerns the run and
+    no artifact (log, progress, failure, the wish to stop) where that is not the store: on another machine.
+    """
 
     job: dict[str, Any]
     store: str
@@ -61,6 +65,7 @@ class Request:
     device: str
     slot: str
     lease: str
+    desk: str = ""
 
     @property
     def key(self) -> str:
@@ -70,13 +75,18 @@ class Request:
     @property
     def log(self) -> Path:
         """The file that takes the child's output."""
-        return Store(self.store).log(self.run, self.key)
+        return self.notes.log(self.run, self.key)
+
+    @property
+    def notes(self) -> Store:
+        """What takes what concerns the run and no artifact."""
+        return Store(self.desk or self.store)
 
 
 def serve(request: Request, lifeline: int) -> int:
     """Run one request and return the exit status. ``lifeline`` reads end-of-file when the parent is dead."""
     parent = os.getppid()
-    ending = Ending(Store(request.store), request.run)
+    ending = Ending(request.notes, request.run)
     ending.listen()
     threading.Thread(target=_watch, args=(lifeline, parent, ending), name="lifeline", daemon=True).start()
     lease = OwnedLock(Path(request.lease))
@@ -95,7 +105,7 @@ def attend(request: Request, ending: Ending, lease: OwnedLock, used: float = 0.0
         lease: the slot's lock; taken when it is not held yet, and kept.
         used: CPU seconds that this process had used before.
     """
-    store = ending.store
+    store, desk = Store(request.store), ending.store
     job = Job.model_validate(request.job)
     lock = store.lock(job.key, job.label)
     lease.label = job.label
@@ -114,20 +124,21 @@ def attend(request: Request, ending: Ending, lease: OwnedLock, used: float = 0.0
         if is_full(error):
             return FULL
         traceback.print_exc()
-        store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
+        desk.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
         return FAILED
     finally:
         lock.release()
 
 
 def _make(job: Job, store: Store, request: Request, ending: Ending, used: float) -> int:
+    desk = ending.store
     try:
         inputs = {role: store.open(key) for role, key in job.inputs.items()}
     except (DamagedError, MissingError) as error:
         print(error, file=sys.stderr)
         return NO_INPUT
     device = f"{request.device}:{request.slot}"
-    progress = FileProgress(store.progress(request.run), job.key, job.label, device)
+    progress = FileProgress(desk.progress(request.run), job.key, job.label, device)
     wall = time.monotonic()
     draft: Path | None = None
     try:
@@ -152,7 +163,7 @@ def _make(job: Job, store: Store, request: Request, ending: Ending, used: float)
         if is_full(error):  # no traceback: it says nothing more, and the log may lie on the same disk
             return FULL
         traceback.print_exc()
-        store.fail(request.run, job.key, explain(error), job.label)
+        desk.fail(request.run, job.key, explain(error), job.label)
         return FAILED
     finally:
         progress.close()

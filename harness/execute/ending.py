@@ -20,7 +20,7 @@ class Ending:
     """Asked to end, a child with work to save does so at its next report of progress; any other ends at once.
 
     Args:
-        store: the store.
+        store: where it is noted that a run is to stop.
         run: the run whose stop concerns this child.
     """
 

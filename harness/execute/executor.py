@@ -23,7 +23,7 @@ from harness.execute.child import FOUND, LOCKED, NO_INPUT, NO_SLOT
 from harness.execute.ending import SAVED
 from harness.execute.events import MADE_ELSEWHERE, Event, Happening, JobFailedError, new_run_id, why_ended
 from harness.execute.needs import Missing
-from harness.execute.pool import Options, Pool, lane_name, last_lines
+from harness.execute.pool import Children, Options, Pool, lane_name, last_lines
 from harness.execute.progress import Running, read_running
 
 POLL = (0.05, 0.25)
@@ -37,6 +37,14 @@ SPOILT = 3
 
 
 __all__ = ["Event", "Executor", "JobFailedError", "new_run_id"]
+
+
+def _children(store: Store, run_id: str, options: Options) -> Children:
+    if options.ray is None:
+        return Pool(store, run_id, options)
+    from harness.execute.ray.pool import RayPool  # an optional extra: never imported unless it was asked for
+
+    return RayPool(store, run_id, options)
 
 
 class Executor:
@@ -58,7 +66,7 @@ class Executor:
         self.store = store
         self.run_id = run_id
         self._on_event = on_event or (lambda event: None)
-        self._pool = Pool(store, run_id, options or Options())
+        self._pool = _children(store, run_id, options or Options())
         self._expected: tuple[str, ...] = ()
         self._wanted: tuple[Sequence[str], Missing] | None = None
         self._ahead: Missing | None = None

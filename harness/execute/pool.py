@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from harness.contracts.records import Job
 from harness.core.errors import JobError
@@ -35,7 +35,9 @@ class Options:
     ``entry`` names the function that a child calls with ``(job, inputs, out, progress)``. ``cores`` and
     ``gpus`` bound what runs at once; None means what this process may use. ``env`` adds to the children's
     environment, ``preload`` replaces what a lane's zygote imports, ``fork`` False spawns every child. ``resident``
-    names the lanes whose jobs share processes that keep their model.
+    names the lanes whose jobs share processes that keep their model. ``desk`` takes what concerns the run and no
+    artifact, where that is not the store. ``ray`` is the address of the Ray cluster that runs the jobs ("" finds one
+    or starts one here); None runs them on this machine.
     """
 
     entry: str = ENTRY
@@ -45,6 +47,8 @@ class Options:
     preload: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fork: bool = True
     resident: Sequence[str] = ("cuda",)
+    desk: str = ""
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,43 @@ class Change:
     status: int = 0
     seconds: float = 0.0
     text: str = ""
+
+
+class Children(Protocol):
+    """What runs the jobs of one executor: on this machine (:class:`Pool`) or elsewhere."""
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the jobs that are under way."""
+        ...
+
+    def ready(self, job: Job) -> bool:
+        """Say whether this job can be started at once; the first time, begin to make that so."""
+        ...
+
+    def in_order(self, jobs: Iterable[Job]) -> Iterable[Job]:
+        """Return jobs, the most urgent first, in the order in which they are best started here."""
+        ...
+
+    def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
+        """Return a slot for :meth:`start`, or None and somebody else who uses one (None when all are ours)."""
+        ...
+
+    def start(self, job: Job, slot: Slot) -> None:
+        """Start a job."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait for news, but not longer than this."""
+        ...
+
+    def news(self) -> list[Change]:
+        """Return what happened since the last call; raise JobError when nothing can be run any more."""
+        ...
+
+    def close(self, grace: float) -> None:
+        """End everything: ask, wait up to ``grace`` seconds, then kill."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,8 +114,9 @@ class Pool:
         self.store = store
         self.run_id = run_id
         self.options = options
+        self.desk = Store(options.desk) if options.desk else store
         gpus = visible_gpus() if options.gpus is None else options.gpus
-        self._slots = cpu_slots(store.root, options.cores or cores()) + gpu_slots(gpus)
+        self._slots = cpu_slots(self.desk.root, options.cores or cores()) + gpu_slots(gpus)
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[int, _Task] = {}
         self._numbers = itertools.count(1)
@@ -144,6 +186,7 @@ class Pool:
             device=slot.device,
             slot=slot.id,
             lease=str(slot.lock),
+            desk=self.options.desk,
         )
         self._lanes[name].start(number, request)
 
@@ -181,13 +224,17 @@ class Pool:
                         changes.append(self._bury(name))
         return changes
 
+    def ask(self) -> None:
+        """Ask every child to save and to end."""
+        for number, task in self._tasks.items():
+            self._lanes[task.lane].kill(number, signal.SIGTERM)
+
     def close(self, grace: float) -> None:
         """End every child: ask, wait up to ``grace`` seconds, then kill; end the lanes.
 
         A second Ctrl-C does not wait any longer.
         """
-        for number, task in self._tasks.items():
-            self._lanes[task.lane].kill(number, signal.SIGTERM)
+        self.ask()
         deadline = time.monotonic() + grace
         try:
             while self._tasks and time.monotonic() < deadline:
@@ -212,7 +259,7 @@ class Pool:
         return ForkLane(name, preload, environment, self._zygote_log(name))
 
     def _zygote_log(self, lane: str) -> Path:
-        return self.store.log(self.run_id, f"zygote-{lane}-{os.getpid()}")
+        return self.desk.log(self.run_id, f"zygote-{lane}-{os.getpid()}")
 
     def _bury(self, name: str) -> Change:
         """A zygote is gone and its children with it: their jobs may be asked again, but not for ever."""
@@ -229,7 +276,7 @@ class Pool:
 
     def _forget(self, number: int) -> _Task:
         task = self._tasks.pop(number)
-        (self.store.progress(self.run_id) / f"{task.job.key}.json").unlink(missing_ok=True)
+        (self.desk.progress(self.run_id) / f"{task.job.key}.json").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # on a full disk not even the lock; the next run sweeps
             self.store.sweep(task.job.key)
         return task

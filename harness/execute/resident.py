@@ -35,7 +35,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.locks import OwnedLock
-from harness.core.store import Store
 from harness.execute import machine
 from harness.execute.child import DONE, FAILED, FOUND, LOCKED, NO_INPUT, Request, attend
 from harness.execute.devices import asked_for
@@ -111,7 +110,7 @@ class Host:
         """Do one job, with its own log, environment and figures."""
         redirect(request)
         environment = dict(os.environ)
-        self.ending = Ending(Store(request.store), request.run)
+        self.ending = Ending(request.notes, request.run)
         self.ending.listen()
         held = self.lease.held
         try:

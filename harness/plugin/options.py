@@ -6,13 +6,19 @@ import argparse
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import pytest
 
-_ENGINES: tuple[Literal["auto", "transformers", "vllm"], ...] = ("auto", "transformers", "vllm")
+Engine = Literal["auto", "transformers", "vllm"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+"""What can sample; ``auto`` is vLLM on CUDA where it is installed, else transformers."""
+EXECUTORS = ("local", "ray")
+"""Where jobs can run: on this machine, or on a Ray cluster."""
+
 _ASKS_FOR_GPU = re.compile(r"(?<!not )\bgpu\b")
 
 
@@ -25,7 +31,9 @@ class Options:
     not beside the prereg. ``ahead`` lets free slots work for later items; with ``-x`` or ``--maxfail`` they wait,
     because a failure may make that work needless. ``over_budget`` is the reason for running a plan whose likely price
     is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started. ``engine``
-    is what samples where a prereg leaves it open; ``engine_asked`` says that the command line named it.
+    is what samples where a prereg leaves it open; ``engine_asked`` says that the command line named it. ``ray`` is the
+    address of the Ray cluster that runs the jobs ("" for one that is found or started here), None for none; ``several``
+    says that this process is one of several that run items (pytest-xdist).
     """
 
     root: Path
@@ -41,8 +49,10 @@ class Options:
     over_budget: str = ""
     log_json: Path | None = None
     command: str = ""
-    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    engine: Engine = "auto"
     engine_asked: bool = False
+    ray: str | None = None
+    several: bool = False
 
 
 def add(parser: pytest.Parser) -> None:
@@ -61,10 +71,19 @@ def add(parser: pytest.Parser) -> None:
         help="run a plan whose likely price is over its registered budget; the report prints the reason",
     )  # fmt: skip
     group.addoption(
-        "--engine", choices=_ENGINES,
+        "--engine", choices=ENGINES,
         help="what samples from models (else $PREREG_ENGINE, prereg_engine; auto: vLLM on CUDA where it is installed)",
     )  # fmt: skip
     group.addoption("--log-json", metavar="FILE", help="append what happens to FILE, one JSON object per line")
+    group.addoption(
+        "--executor", choices=EXECUTORS, default=None,
+        help="where jobs run (else $PREREG_EXECUTOR, prereg_executor, local)",
+    )  # fmt: skip
+    group.addoption(
+        "--ray-address", metavar="HOST:PORT", help="the Ray cluster (else $RAY_ADDRESS, prereg_ray_address, one here)"
+    )
+    parser.addini("prereg_executor", f"where jobs run: {' or '.join(EXECUTORS)}", default="")
+    parser.addini("prereg_ray_address", "the Ray cluster, HOST:PORT", default="")
     for name, what in (("store", "artifacts"), ("data", "recorded tables"), ("out", "reports")):
         parser.addini(f"prereg_{name}", f"folder of {what}, relative to the ini file", default="")
     parser.addini("prereg_engine", "what samples from models: auto, transformers or vllm", default="")
@@ -87,8 +106,10 @@ def read(config: pytest.Config) -> Options:
         over_budget=config.getoption("--over-budget") or "",
         log_json=_given(config, config.getoption("--log-json")),
         command=command(config),
-        engine=_engine(config),
+        engine=cast("Engine", _choice(config, "engine", ENGINES)),
         engine_asked=bool(config.getoption("--engine")),
+        ray=_ray(config),
+        several=hasattr(config, "workerinput"),
     )
 
 
@@ -98,14 +119,22 @@ def command(config: pytest.Config) -> str:
     return told.get("prereg_command") or shlex.join(["pytest", *map(str, config.invocation_params.args)])
 
 
-def _engine(config: pytest.Config) -> Literal["auto", "transformers", "vllm"]:
-    given = (("--engine", config.getoption("--engine")), ("PREREG_ENGINE", os.environ.get("PREREG_ENGINE")),
-             ("prereg_engine in the ini file", config.getini("prereg_engine")))  # fmt: skip
-    source, name = next(((source, name) for source, name in given if name), ("", "auto"))
-    for known in _ENGINES:
-        if name == known:
-            return known
-    raise pytest.UsageError(f"{source}: '{name}' is no engine; expected one of {', '.join(_ENGINES)}")
+def _choice(config: pytest.Config, what: str, known: Sequence[str]) -> str:
+    """Return the chosen one of ``known``, by default the first."""
+    given = (
+        (f"--{what}", config.getoption(what)),
+        (f"PREREG_{what.upper()}", os.environ.get(f"PREREG_{what.upper()}")),
+        (f"prereg_{what} in the ini file", config.getini(f"prereg_{what}")),
+    )
+    source, name = next(((source, str(name)) for source, name in given if name), ("", known[0]))
+    if name not in known:
+        raise pytest.UsageError(f"{source}: '{name}' is no {what}; expected one of {', '.join(known)}")
+    return name
+
+
+def _ray(config: pytest.Config) -> str | None:
+    address = config.getoption("--ray-address") or os.environ.get("RAY_ADDRESS") or config.getini("prereg_ray_address")
+    return str(address) if _choice(config, "executor", EXECUTORS) == "ray" else None
 
 
 def _reason(text: str) -> str:

@@ -190,13 +190,22 @@ def _unrunnable(each: Registration, options: Options, store: Store, keys: Sequen
     if training and not (options.gpu or options.rehearse):
         yield _ask(each, training)
         return
-    if options.gpu and each.trains and (fault := cuda_fault()):
+    if jobs and options.ray is not None and (problem := _no_ray(options)):
+        yield problem
+        return
+    if options.ray is None and options.gpu and each.trains and (fault := cuda_fault()):
         yield Problem(
             Where(each.shown), f"-m gpu asks for a CUDA device and {fault}", "a working NVIDIA driver and GPU",
             f"to rehearse on the CPU: pytest {shlex.quote(each.shown)} --rehearse",
         )  # fmt: skip
         return
     yield from preflight(each.bound, jobs, store.root)
+
+
+def _no_ray(options: Options) -> Problem | None:
+    from harness.execute.ray.connect import fault
+
+    return fault(options.ray or "", several=options.several)
 
 
 def _ask(each: Registration, training: Sequence[Job]) -> Problem:

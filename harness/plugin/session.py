@@ -195,7 +195,8 @@ class Session:
                 key: job for each in self.registrations.values() if each.found for key, job in each.plan.jobs.items()
             }
             noted = {"command": self.options.command, "over_budget": self._overruns}
-            children = Children(env={NOTED: json.dumps({name: text for name, text in noted.items() if text})})
+            said = json.dumps({name: text for name, text in noted.items() if text})
+            children = Children(env={NOTED: said}, ray=self.options.ray)
             jobs |= self._with_prices(jobs)
             self._executor = Executor(jobs, self.store, self.run_id, children, on_event=self.on_event)
             self.sigterm.take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -55,6 +56,9 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
         raise OSError(steps["error"], os.strerror(steps["error"]))
     if "exit" in steps:
         os._exit(steps["exit"])
+    if "kill" in steps:
+        os.kill(ancestor(steps["kill"]), signal.SIGKILL)
+        time.sleep(60)
     facts: dict[str, Any] = {"label": job.label, "inputs": {}}
     for role, folder in inputs.items():
         facts["inputs"][role] = json.loads((folder / "facts.json").read_text())["label"]
@@ -82,6 +86,14 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
     (out / "facts.json").write_text(json.dumps(facts))
 
 
+def ancestor(generations: int) -> int:
+    """Return the process that many generations above: 0 is this one, 1 its parent."""
+    pid = os.getpid()
+    for _ in range(generations):
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid
+
+
 def append(path: str, line: str) -> None:
     """Append one line; short appends of several processes do not mix."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -104,7 +116,10 @@ def main() -> None:
 
     spec = json.loads(sys.argv[1])
     jobs = {key: Job.model_validate(job) for key, job in json.loads(Path(spec["plan"]).read_text()).items()}
-    options = Options(entry=ENTRY, cores=spec["cores"], gpus=(), preload={"light": ()}, fork=spec.get("fork", True))
+    options = Options(
+        entry=spec.get("entry", ENTRY), cores=spec["cores"], gpus=(), preload={"light": ()},
+        fork=spec.get("fork", True), ray=spec.get("ray"),
+    )  # fmt: skip
     tell = lambda event: print(event.what, event.label, event.text, flush=True)  # noqa: E731
     with Executor(jobs, Store(spec["store"]), spec["run"], options, on_event=tell) as executor:
         executor.obtain(spec["keys"])
