@@ -72,6 +72,9 @@ class Pool:
         self.options = options
         gpus = visible_gpus() if options.gpus is None else options.gpus
         self._slots = cpu_slots(store.root, options.cores or cores()) + gpu_slots(gpus)
+        counts = Counter(slot.device for slot in self._slots)
+        self.single = {device for device, count in counts.items() if count == 1}
+        """The devices of which there is one slot."""
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[int, _Task] = {}
         self._numbers = itertools.count(1)
