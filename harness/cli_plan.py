@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from harness.core.errors import PreregError
 
 if TYPE_CHECKING:
     from harness.core.store import Store
+    from harness.execute.schedule import Schedule
     from harness.plan.budget import Price
     from harness.plan.plan import Plan
 
@@ -31,6 +32,8 @@ def add(commands: Any) -> None:
     plan.add_argument("file", type=Path)
     plan.add_argument("--rehearse", action="store_true", help="plan the rehearsal")
     plan.add_argument("--engine", metavar="NAME", help="what samples: auto, transformers or vllm ($PREREG_ENGINE)")
+    plan.add_argument("--gpus", type=int, metavar="N", help="print the schedule on N GPUs, and where more stop helping")
+    plan.add_argument("--cores", type=int, metavar="N", help="cores of that schedule (default: one per GPU)")
     plan.add_argument("--strict", action="store_true", help="exit 2 when the likely price is over the budget")
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
@@ -56,14 +59,49 @@ def _plan(options: argparse.Namespace) -> None:
     measured = (key for keys in plan.measurements.values() for key in keys)  # items of their own, decide or not
     missing = plan.missing(store, [*plan.goals, *measured])
     found = prices(missing, plan.jobs, known(store)) if missing else ()
+    play = _player(options, plan, store, found)
     if options.json:
-        print(json.dumps(_as_json(plan, store, found)))
+        told = _as_json(plan, store, found)
+        print(json.dumps(told | {"schedule": _schedule_as_json(play(options.gpus))} if play else told))
+    elif play:
+        from harness.execute.timetable import timetable
+
+        unpriced = sum(price.seconds is None for price in found)
+        for line in timetable(play, options.gpus, unpriced):
+            print(line)
     else:
         for line in _lines(plan, store, found):
             print(line)
     cost, hours = bill(found), bound.budget_gpu_hours
     if options.strict and hours is not None and over_budget(cost, hours):
         raise PreregError(refusal(cost, hours, str(options.file)))
+
+
+def _player(
+    options: argparse.Namespace, plan: Plan, store: Store, found: tuple[Price, ...]
+) -> Callable[[int], Schedule] | None:
+    """Return what plays a run through on so many GPUs, or None when no schedule is asked for."""
+    if options.gpus is None:
+        if options.cores is not None:
+            raise PreregError("--cores belongs to the schedule of --gpus N: give both")
+        return None
+    for name in ("gpus", "cores"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise PreregError(f"--{name} {getattr(options, name)}: a schedule needs at least 1")
+    if options.rehearse:
+        raise PreregError("--gpus with --rehearse: a rehearsal runs on cores; leave one of them out")
+    from harness.execute.schedule import schedule
+
+    minutes = {price.key: price.seconds.likely / 60 for price in found if price.seconds}
+    jobs = {key: job.model_copy(update={"cost": minutes.get(key, 0.0)}) for key, job in plan.jobs.items()}
+    wanted = [*plan.measurements.values(), plan.goals]  # as the items of the prereg wait for them
+    return lambda gpus: schedule(jobs, wanted, store.has, {"cuda": gpus, "cpu": options.cores or gpus})
+
+
+def _schedule_as_json(found: Schedule) -> dict[str, object]:
+    from harness.execute.timetable import as_json
+
+    return as_json(found)
 
 
 def _lines(plan: Plan, store: Store, found: tuple[Price, ...]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from harness.core.store import DamagedError, MissingError, Store
 from harness.execute.child import FOUND, LOCKED, NO_INPUT, NO_SLOT
 from harness.execute.ending import SAVED
 from harness.execute.events import MADE_ELSEWHERE, Event, Happening, JobFailedError, new_run_id, why_ended
-from harness.execute.needs import Missing
+from harness.execute.needs import Missing, candidates
 from harness.execute.pool import Children, Options, Pool, lane_name, last_lines
 from harness.execute.progress import Running, read_running
 
@@ -206,7 +206,7 @@ class Executor:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""
         busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), POLL[1]
         full: set[str] = set()
-        for job in self._pool.in_order(self._candidates(missing)):
+        for job in self._pool.in_order(candidates(missing, self._ahead, self._pool.single)):
             key, lane = job.key, lane_name(job)
             if key in busy or key in lost or lane in full:
                 continue
@@ -228,12 +228,6 @@ class Executor:
                     self._tell_waiting(lane, key, user, f"no free slot: '{user.label}' runs, ")
                 pause = min(pause, self._later(key))
         return pause
-
-    def _candidates(self, missing: Missing) -> Iterator[Job]:
-        """Yield the jobs that could run now: those that are waited for, then those that will be."""
-        yield from missing.ready()
-        if self._ahead is not None:
-            yield from (job for job in self._ahead.ready() if job.key not in missing)
 
     def _held_elsewhere(self, job: Job) -> bool:
         holder = self.store.lock(job.key).holder()

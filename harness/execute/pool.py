@@ -9,7 +9,7 @@ import select
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -63,7 +63,12 @@ class Change:
 
 
 class Children(Protocol):
-    """What runs the jobs of one executor: on this machine (:class:`Pool`) or elsewhere."""
+    """What runs the jobs of one executor: on this machine (:class:`Pool`) or elsewhere.
+
+    ``single`` are the devices of which there is one slot.
+    """
+
+    single: Collection[str]
 
     @property
     def keys(self) -> set[str]:
@@ -117,6 +122,8 @@ class Pool:
         self.desk = Store(options.desk) if options.desk else store
         gpus = visible_gpus() if options.gpus is None else options.gpus
         self._slots = cpu_slots(self.desk.root, options.cores or cores()) + gpu_slots(gpus)
+        counts = Counter(slot.device for slot in self._slots)
+        self.single: Collection[str] = {device for device, count in counts.items() if count == 1}
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[int, _Task] = {}
         self._numbers = itertools.count(1)

@@ -49,6 +49,8 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
         (out / "half").write_text("half done")
         while not Path(steps["until"]).exists():
             time.sleep(0.01)
+    if "sleep" in steps:
+        time.sleep(steps["sleep"])
     if "fail" in steps:
         print("about to fail")
         raise ValueError(steps["fail"])

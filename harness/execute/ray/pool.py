@@ -12,7 +12,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class RayPool:
         self.store = store
         self.run_id = run_id
         self.options = options
+        self.single: Collection[str] = ()  # several drivers may share what the cluster has
         self._tasks: dict[int, _Task] = {}
         self._numbers = itertools.count(1)
         self._mail: deque[Post] = deque()
