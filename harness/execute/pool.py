@@ -9,7 +9,7 @@ import select
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -89,13 +89,16 @@ class Pool:
             self._lanes[name] = self._open_lane(name, fork=self.options.fork and can_fork() and name != "cuda")
         return self._lanes[name].ready()
 
-    def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
-        """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours)."""
+    def free_slot(self, job: Job, promised: Collection[Slot] = ()) -> tuple[Slot | None, Holder | None]:
+        """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours).
+
+        Slots that are ``promised`` to other jobs count as ours.
+        """
         device: Device = "cuda" if lane_name(job) == "cuda" else "cpu"
         mine = {task.slot for task in self._tasks.values()}
         holder: Holder | None = None
         for slot in self._slots:
-            if slot.device == device and slot not in mine:
+            if slot.device == device and slot not in mine and slot not in promised:
                 holder = OwnedLock(slot.lock).holder()
                 if holder is None:
                     return slot, None
