@@ -9,10 +9,14 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from harness.core.errors import PreregError, Problem, Where
-from harness.core.store import Store
+
+if TYPE_CHECKING:
+    from harness.core.remote.store import RemoteStore
+    from harness.core.store import Store
 
 CACHE = "PREREG_CACHE"
 """Environment variable: the folder of the local caches of stores on URLs (default: ``~/.cache/prereg``)."""
@@ -76,7 +80,20 @@ def open_store(where: str | Path) -> Store:
         PreregError: a URL that cannot name a store.
     """
     if not isinstance(where, str) or not is_url(where):
+        from harness.core.store import Store
+
         return Store(where)
+    return open_url(where)
+
+
+def open_url(where: str | Path) -> RemoteStore:
+    """Return the store at a URL, as :func:`open_store` does.
+
+    Raises:
+        PreregError: not a URL, or one that cannot name a store.
+    """
+    if not isinstance(where, str) or not is_url(where):
+        raise PreregError(f"'{where}' is no URL; expected protocol://bucket/prefix, such as s3://bucket/prefix")
     require(where)
     from harness.core.remote.store import RemoteStore
 

@@ -71,7 +71,7 @@ class Files:
             system, root = fsspec.core.url_to_fs(self.url, **_settings(protocol))
         except ImportError as error:
             packages = CLIENTS.get(protocol)
-            hint = f"pip install {packages}" if packages else "use s3://, gs://, az:// or file://"
+            hint = f"install it: pip install {packages}" if packages else "use s3://, gs://, az:// or file://"
             raise self._refused(f"nothing is installed for {protocol}:// ({error})", hint) from error
         except ValueError as error:
             raise self._refused(str(error), "use s3://, gs://, az:// or file://") from error

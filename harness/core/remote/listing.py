@@ -80,13 +80,17 @@ class Listing:
             self.keys.add(key)
             if self._settled is not None:
                 self._settled[key] = content
-            with suppress(OSError):
-                self._folder.mkdir(parents=True, exist_ok=True)
-                fd = os.open(self._folder / "settled", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-                try:
-                    os.write(fd, f"{key} {content}\n".encode())  # short appends of several processes do not mix
-                finally:
-                    os.close(fd)
+            self._append("settled", f"{key} {content}\n")
+            self._append("listing", f"{key}\n")
+
+    def _append(self, name: str, line: str) -> None:
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self._folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(fd, line.encode())  # short appends of several processes do not mix
+            finally:
+                os.close(fd)
 
     def _lines(self, name: str) -> list[str]:
         try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,8 +38,9 @@ FRESH_S = 60.0
 """Seconds for which a listing is believed before the next :meth:`Shelf.connect` asks again."""
 _NAME = re.compile(r"([0-9a-f]{64})\.json")
 
-Outcome = Literal["same", "sent", "fetched", "replaced"]
-"""``same`` here and there; ``sent`` there or ``fetched`` from there just now; ``replaced``: other bytes were first."""
+Outcome = Literal["same", "sent", "fetched", "replaced", "differs"]
+"""``same`` here and there; ``sent`` there or ``fetched`` from there just now; other bytes were first: ``replaced``
+ours, or ``differs``, where ours stay."""
 
 
 @dataclass
@@ -67,12 +69,15 @@ class Shelf:
         files: the URL.
         store: where artifacts come from and go to: a plain local store.
         listing: what is known of the URL.
+        yields: whether what somebody else shared first takes the place of ours, as it must in a cache. Somebody's own
+            folder keeps what it has.
     """
 
-    def __init__(self, files: Files, store: Store, listing: Listing) -> None:
+    def __init__(self, files: Files, store: Store, listing: Listing, *, yields: bool = True) -> None:
         self.files = files
         self.store = store
         self.listing = listing
+        self.yields = yields
         self.traffic = Traffic()
 
     @property
@@ -169,6 +174,20 @@ class Shelf:
         text = f"artifact {key[:12]} at {self.url} is damaged: {fault}; it was moved to {place} there and is made again"
         return DamagedError(key, text)
 
+    def check(self, key: str) -> Manifest:
+        """Download an artifact, check every byte and keep nothing; return its manifest. Raises as :meth:`fetch`."""
+        manifest = self.manifest(key)
+        if manifest is None:
+            raise MissingError(f"artifact {key[:12]} is not at {self.url} any more")
+        with tempfile.TemporaryDirectory(dir=self.store.root / "tmp", prefix="check.") as folder:
+            for name in manifest.files:
+                self.read_file(manifest, name, Path(folder)).unlink()
+        for source, content in (manifest.made.get("inputs") or {}).items():
+            behind = self.manifest(source) if source in self.listing else None
+            if behind is not None and behind.content != content:
+                raise self._quarantine(key, None, f"it was made from other bytes of {source[:12]} than are there")
+        return manifest
+
     # --- writing ---------------------------------------------------------------------------------
 
     def settle(self, key: str) -> Outcome:
@@ -194,6 +213,8 @@ class Shelf:
         if theirs.content == mine.content:
             self.listing.settle(key, mine.content)
             return "same"
+        if not self.yields:
+            return "differs"
         self._replace(mine, theirs)
         return "replaced"
 
@@ -215,16 +236,15 @@ class Shelf:
         for key in dict.fromkeys((mine.job.get("inputs") or {}).values()):
             if not self.store.has(key) and key not in self.listing:
                 continue  # cleared away everywhere, or never carried along (the base models of a bundle)
-            shared = self._content(key)
-            if key in read and read[key] != shared:
+            if read.get(key, shared := self._content(key)) != shared:
                 fault = f"it was made from other bytes of {key[:12]} than are shared at {self.url}"
-                self.store.quarantine(mine.key, fault)
-                raise StaleError(mine.key, f"{mine.label} is made again: {fault}")
+                if self.yields:
+                    self.store.quarantine(mine.key, fault)
+                raise StaleError(mine.key, f"{mine.label} {'is made again' if self.yields else 'stays here'}: {fault}")
 
     def _content(self, key: str) -> str:
         """Return the digest of the files that everybody has under a key, and share ours if nobody has."""
-        if self.store.has(key):
-            self.settle(key)
+        if self.store.has(key) and self.settle(key) != "differs":
             return self.store.peek(key).content
         manifest = self.manifest(key)
         if manifest is None:
