@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -116,6 +117,8 @@ class Claims:
         self._last_beat = time.monotonic()
 
     def _alive(self, owner: str) -> bool:
+        if not owner:
+            return False
         path = self._folder / f"{owner}.lock"
         if path.exists():  # a process of this machine
             return OwnedLock(path).holder() is not None
@@ -142,6 +145,7 @@ def _read(raw: bytes) -> tuple[str, Holder]:
     """Return the owner of a claim and who that is; a claim that cannot be read has no owner."""
     try:
         note = json.loads(raw)
-        return str(note.pop("owner")), Holder(**note)
+        owner, holder = note.pop("owner"), Holder(**note)
+        return (owner, holder) if re.fullmatch(r"[0-9a-f]{32}", owner) else ("", holder)
     except (ValueError, TypeError, KeyError, AttributeError):
         return "", Holder()

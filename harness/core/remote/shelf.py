@@ -146,13 +146,15 @@ class Shelf:
         with self._held(key):
             if self.store.has(key):
                 return "same"  # another process of this machine was faster
-            manifest = self.manifest(key)
-            if manifest is None:
-                raise MissingError(f"artifact {key[:12]} is not at {self.url} any more")
-            self._fetch(manifest)
-            return "fetched"
+            return self._fetch(self._required(key))
 
-    def _fetch(self, manifest: Manifest) -> None:
+    def _required(self, key: str) -> Manifest:
+        manifest = self.manifest(key)
+        if manifest is None:
+            raise MissingError(f"artifact {key[:12]} is not at {self.url} any more")
+        return manifest
+
+    def _fetch(self, manifest: Manifest) -> Outcome:
         draft = self.store.begin(manifest.key)
         with self.store.abandoning(draft):
             for name in manifest.files:
@@ -162,6 +164,7 @@ class Shelf:
         self.listing.settle(manifest.key, manifest.content)
         self.traffic.fetched += 1
         self.traffic.fetched_bytes += _bytes(manifest)
+        return "fetched"
 
     def _quarantine(self, key: str, manifest: Manifest | None, fault: str, name: str = "") -> DamagedError:
         """Put the manifest and the file that is damaged aside, so that the artifact can be made again."""
@@ -176,9 +179,7 @@ class Shelf:
 
     def check(self, key: str) -> Manifest:
         """Download an artifact, check every byte and keep nothing; return its manifest. Raises as :meth:`fetch`."""
-        manifest = self.manifest(key)
-        if manifest is None:
-            raise MissingError(f"artifact {key[:12]} is not at {self.url} any more")
+        manifest = self._required(key)
         with tempfile.TemporaryDirectory(dir=self.store.root / "tmp", prefix="check.") as folder:
             for name in manifest.files:
                 self.read_file(manifest, name, Path(folder)).unlink()
@@ -200,8 +201,14 @@ class Shelf:
             DamagedError: it is damaged, here or there; it was put aside.
             StaleError: it was made from bytes that somebody else was faster to replace; it was put aside.
         """
-        if not self.store.has(key) and self.fetch(key) == "fetched":
-            return "fetched"
+        if self.store.has(key) and self.listing.settled(key, self.store.peek(key).content):
+            return "same"
+        with self._held(key):  # so that what many stand on is not sent by many at once
+            return self._settle(key)
+
+    def _settle(self, key: str) -> Outcome:
+        if not self.store.has(key):
+            return self._fetch(self._required(key))
         mine = self.store.peek(key)
         if self.listing.settled(key, mine.content):
             return "same"
@@ -246,20 +253,14 @@ class Shelf:
         """Return the digest of the files that everybody has under a key, and share ours if nobody has."""
         if self.store.has(key) and self.settle(key) != "differs":
             return self.store.peek(key).content
-        manifest = self.manifest(key)
-        if manifest is None:
-            raise MissingError(f"artifact {key[:12]} is not at {self.url} any more")
-        return manifest.content
+        return self._required(key).content
 
     def _replace(self, mine: Manifest, theirs: Manifest) -> None:
         """Take what was first; ours goes into quarantine here, and what was sent of it there goes."""
         host = theirs.made.get("host", "another host")
         fault = f"{host} was first to share it, with other bytes, at {self.url}"
-        with self._held(mine.key):
-            if self.store.has(mine.key) and self.store.peek(mine.key).content == mine.content:
-                self.store.quarantine(mine.key, fault)
-            if not self.store.has(mine.key):
-                self._fetch(theirs)
+        self.store.quarantine(mine.key, fault)
+        self._fetch(theirs)
         self.traffic.notes.append(
             f"{mine.label} ({mine.key[:12]}): {fault}; theirs is used, and ours is in quarantine/"
         )
@@ -269,7 +270,7 @@ class Shelf:
     @contextmanager
     def _held(self, key: str) -> Iterator[None]:
         """Hold the key's lock, waited for: whoever has it downloads or makes the same artifact."""
-        lock = self.store.lock(key, "download")
+        lock = self.store.lock(key, "exchange")
         while not lock.acquire():
             if self.files.stopping.wait(0.05):
                 raise StoppedError(f"{self.url}: stopped while {key[:12]} was held by {lock.holder()}")
