@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 # One thread per process: two OpenMP threads on shared cores ran up to ten times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: rehearse test faults test-browser test-vllm lint wheel clean
+.PHONY: rehearse test faults test-browser test-remote test-vllm lint wheel clean
 
 rehearse: $(READY)
 	$(BIN)/pytest preregs/issue_310.yaml --rehearse
@@ -25,6 +25,11 @@ test-browser: $(READY) tests/browser/node_modules
 tests/browser/node_modules: tests/browser/package-lock.json
 	npm ci --prefix tests/browser --no-audit --no-fund
 	touch tests/browser/node_modules
+
+# A store on S3, against moto's server on 127.0.0.1; fails where s3fs or moto is missing. To install them:
+# .venv/bin/pip install s3fs 'moto[server,s3]'
+test-remote: $(READY)
+	PREREG_REMOTE=needed $(BIN)/pytest tests/remote
 
 # Ten times the kills of the ordinary suite, a full disk at each write in turn, and ten races: most of an hour. The
 # seed is printed; to draw the same again: make faults PREREG_FAULT_SEED=...

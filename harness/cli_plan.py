@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import PreregError
+from harness.core.places import place
 
 if TYPE_CHECKING:
     from harness.core.store import Store
@@ -37,14 +38,14 @@ def add(commands: Any) -> None:
     plan.add_argument("--strict", action="store_true", help="exit 2 when the likely price is over the budget")
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
-    plan.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    plan.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     plan.set_defaults(run=_plan)
 
 
 def _plan(options: argparse.Namespace) -> None:
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
-    from harness.core.store import Store
+    from harness.core.places import open_store
     from harness.plan.budget import bill, over_budget, prices, refusal
     from harness.plan.engine import VARIABLE, choice_of
     from harness.plan.learn import known
@@ -55,7 +56,7 @@ def _plan(options: argparse.Namespace) -> None:
     data = Path(options.data) if options.data else None
     bound = load_bound(options.file, rehearsal=options.rehearse, data_root=data)
     plan = make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine)
-    store = Store(options.store)
+    store = open_store(options.store)
     measured = (key for keys in plan.measurements.values() for key in keys)  # items of their own, decide or not
     missing = plan.missing(store, [*plan.goals, *measured])
     found = prices(missing, plan.jobs, known(store)) if missing else ()
@@ -111,7 +112,7 @@ def _lines(plan: Plan, store: Store, found: tuple[Price, ...]) -> Iterator[str]:
     states = _states(plan, store, found)
     for job in plan.jobs.values():
         yield f"{states[job.key]:10}  {job.lane:5}  {job.key[:12]}  {job.label}"
-    yield f"{plan.bound.id}: {len(found)} of {len(plan.jobs)} jobs to run in {store.root}"
+    yield f"{plan.bound.id}: {len(found)} of {len(plan.jobs)} jobs to run in {store.where}"
     if engines := in_words(plan.jobs.values()):
         yield f"engines: {engines}"
     if found:
@@ -139,6 +140,6 @@ def _as_json(plan: Plan, store: Store, found: tuple[Price, ...]) -> dict[str, An
             told |= {name: value for name, value in asdict(by_key[key]).items() if name not in told}
         jobs.append(told)
     return {
-        "id": plan.bound.id, "store": str(store.root), "jobs": jobs, "total": asdict(total),
+        "id": plan.bound.id, "store": store.where, "jobs": jobs, "total": asdict(total),
         "budget_gpu_hours": hours, "over_budget": over_budget(total, hours), "missing": list(plan.bound.missing),
     }  # fmt: skip

@@ -83,8 +83,11 @@ class Children(Protocol):
         """Return jobs, the most urgent first, in the order in which they are best started here."""
         ...
 
-    def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
-        """Return a slot for :meth:`start`, or None and somebody else who uses one (None when all are ours)."""
+    def free_slot(self, job: Job, promised: Collection[Slot] = ()) -> tuple[Slot | None, Holder | None]:
+        """Return a slot for :meth:`start`, or None and somebody else who uses one (None when all are ours).
+
+        Slots that are ``promised`` to other jobs count as ours.
+        """
         ...
 
     def start(self, job: Job, slot: Slot) -> None:
@@ -148,15 +151,16 @@ class Pool:
             return jobs
         return sorted(jobs, key=lambda job: not (found := kept.get(lane_name(job))) or identity(job) not in found)
 
-    def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
+    def free_slot(self, job: Job, promised: Collection[Slot] = ()) -> tuple[Slot | None, Holder | None]:
         """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours).
 
-        A slot whose process has the job's model is taken first, and one whose process has another model last.
+        A slot whose process has the job's model is taken first, and one whose process has another model last. Slots
+        that are ``promised`` to other jobs count as ours.
         """
         device: Device = "cuda" if lane_name(job) == "cuda" else "cpu"
         lane = dict(self._residents()).get(lane_name(job))
         kept = lane.kept() if lane is not None else {}
-        mine = {task.slot for task in self._tasks.values()}
+        mine = {*promised, *(task.slot for task in self._tasks.values())}
         wanted = identity(job) if kept else ""
         free = [slot for slot in self._slots if slot.device == device and slot not in mine]
         free.sort(key=lambda slot: (kept.get(str(slot.lock), wanted) != wanted, str(slot.lock) not in kept))

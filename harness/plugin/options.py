@@ -37,7 +37,7 @@ class Options:
     """
 
     root: Path
-    store: Path
+    store: Path | str
     out: Path
     data: Path | None = None
     rehearse: bool = False
@@ -59,7 +59,7 @@ def add(parser: pytest.Parser) -> None:
     """Register the plugin's options and ini keys."""
     group = parser.getgroup("prereg", "preregistrations")
     group.addoption("--rehearse", action="store_true", help="run the whole prereg at toy scale on the embedded model")
-    group.addoption("--store", metavar="DIR", help="artifacts (else $PREREG_STORE, prereg_store, ROOT/.prereg)")
+    group.addoption("--store", metavar="DIR|URL", help="artifacts (else $PREREG_STORE, prereg_store, ROOT/.prereg)")
     group.addoption("--prereg-data", metavar="DIR", help="folder of recorded tables (else $PREREG_DATA, prereg_data)")
     group.addoption("--prereg-out", metavar="DIR", help="folder of reports (else prereg_out, ROOT/results)")
     group.addoption(
@@ -94,7 +94,7 @@ def read(config: pytest.Config) -> Options:
     data = _folder(config, "prereg_data", "--prereg-data", "PREREG_DATA")
     return Options(
         root=config.rootpath,
-        store=_folder(config, "prereg_store", "--store", "PREREG_STORE") or config.rootpath / ".prereg",
+        store=_url(config) or _folder(config, "prereg_store", "--store", "PREREG_STORE") or config.rootpath / ".prereg",
         out=_folder(config, "prereg_out", "--prereg-out") or config.rootpath / "results",
         data=data,
         rehearse=config.getoption("--rehearse"),
@@ -146,6 +146,18 @@ def _reason(text: str) -> str:
 
 def _given(config: pytest.Config, path: str | None) -> Path | None:
     return (config.invocation_params.dir / Path(path).expanduser()).absolute() if path else None
+
+
+def _url(config: pytest.Config) -> str:
+    """Return the store's place where it is a URL, and an empty string where it is a folder."""
+    said = config.getoption("--store") or os.environ.get("PREREG_STORE") or str(config.getini("prereg_store"))
+    if "://" not in said:
+        return ""
+    from harness.core.places import is_url, refusal
+
+    if problem := refusal(said):
+        raise pytest.UsageError(str(problem))
+    return said if is_url(said) else ""
 
 
 def _folder(config: pytest.Config, ini: str, option: str, variable: str = "") -> Path | None:

@@ -78,7 +78,7 @@ def _written(session: Session, registration: Registration) -> Path:
 def _run_info(session: Session, registration: Registration, out: Path) -> Any:
     records = importlib.import_module("reports.records")
     plan, store, bound_id = registration.plan, session.store, registration.bound.id
-    manifests = {key: store.peek(key) for key in plan.jobs if store.has(key)}
+    manifests = store.glance(plan.jobs)
     made = [(plan.jobs[key], manifest.made) for key, manifest in manifests.items()]
     planned = [(plan.jobs[key], float(manifest.job.get("cost") or 0.0)) for key, manifest in manifests.items()]
     now = [(job, how) for job, how in made if how.get("run") == session.run_id]
@@ -90,7 +90,7 @@ def _run_info(session: Session, registration: Registration, out: Path) -> Any:
         device=", ".join(sorted({_device(how) for job, how in made if job.lane == "model"})),
         command=session.options.command,
         versions={"python": platform.python_version(), **dict(sorted(versions.items()))},
-        paths={"prereg": str(registration.path), "store": str(store.root), "report": str(out)},
+        paths={"prereg": str(registration.path), "store": store.where, "report": str(out)},
         jobs=len(made),
         jobs_this_run=len(now),
         cpu_hours=_hours(made, "cpu_s"),

@@ -68,9 +68,9 @@ class Session:
     def store(self) -> Store:
         """The artifact store; nothing is written before the first job."""
         if self._store is None:
-            from harness.core.store import Store
+            from harness.core.places import open_store
 
-            self._store = Store(self.options.store)
+            self._store = open_store(self.options.store)
         return self._store
 
     # --- collection ---

@@ -93,14 +93,15 @@ class RayPool:
         """Keep the order: each seat takes the job next whose model it has loaded."""
         return jobs
 
-    def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
+    def free_slot(self, job: Job, promised: Collection[Slot] = ()) -> tuple[Slot | None, Holder | None]:
         """Return a slot as long as no more jobs are asked for than the cluster can use soon.
 
         Raises:
             JobError: the job wants a GPU and no node has one.
         """
         device = _device(job)
-        if self._room(device) <= sum(task.device == device for task in self._tasks.values()):
+        asked = [slot.device for slot in promised] + [task.device for task in self._tasks.values()]
+        if self._room(device) <= asked.count(device):
             return None, None
         return Slot(device, "ray", Path()), None
 
