@@ -13,7 +13,10 @@ from harness.execute.pool import Children
 
 
 class Gate:
-    """Lets jobs of one executor through to its pool. With a store that is a folder it is always open."""
+    """Lets jobs of one executor through to its pool.
+
+    It is always open with a store that is a folder, and before a pool that exchanges artifacts where its jobs run.
+    """
 
     def __init__(self, store: Store, pool: Children) -> None:
         self.store = store
@@ -34,7 +37,7 @@ class Gate:
         Raises:
             PreregError: the store cannot be reached.
         """
-        answer = self._exchange.admit(job)
+        answer = True if self._pool.shares else self._exchange.admit(job)
         self._promised.pop(job.key, None)
         if answer is True:
             self._pool.start(job, slot)
@@ -49,7 +52,8 @@ class Gate:
 
     def ended(self, key: str, *, stored: bool) -> None:
         """Take note that a job has ended."""
-        self._exchange.ended(key, stored=stored)
+        if not self._pool.shares:
+            self._exchange.ended(key, stored=stored)
 
     def settled(self, keys: Sequence[str]) -> bool:
         """Say whether artifacts are here, and the same as for everybody else."""

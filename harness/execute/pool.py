@@ -65,10 +65,12 @@ class Change:
 class Children(Protocol):
     """What runs the jobs of one executor: on this machine (:class:`Pool`) or elsewhere.
 
-    ``single`` are the devices of which there is one slot.
+    ``single`` are the devices of which there is one slot. ``shares`` says that artifacts are exchanged with the store
+    where the jobs run, and not by the executor.
     """
 
     single: Collection[str]
+    shares: bool
 
     @property
     def keys(self) -> set[str]:
@@ -122,6 +124,7 @@ class Pool:
         self.store = store
         self.run_id = run_id
         self.options = options
+        self.shares = False
         self.desk = Store(options.desk) if options.desk else store
         gpus = visible_gpus() if options.gpus is None else options.gpus
         self._slots = cpu_slots(self.desk.root, options.cores or cores()) + gpu_slots(gpus)

@@ -47,7 +47,11 @@ def measure(gpus: int, scale: float, folder: Path) -> dict[str, Any]:
             spent[event.key] = event.seconds
 
     options = Options(
-        entry="toy_jobs:run", cores=gpus, gpus=[str(gpu) for gpu in range(gpus)], preload={"light": (), "model": ()}
+        entry="toy_jobs:run",
+        cores=gpus,
+        gpus=[str(gpu) for gpu in range(gpus)],
+        preload={"light": (), "model": ()},
+        resident=(),  # else jobs whose model is loaded go first, whatever their price
     )
     with Executor(work.jobs, Store(folder / "store"), "bench", options, on_event=hear) as executor:
         executor.expect(key for group in work.wanted for key in group)

@@ -15,6 +15,7 @@ from toy_jobs import toy
 from toy_rehearsal import alive, wait_for
 
 from harness.contracts.records import Job
+from harness.core.places import open_store
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -36,6 +37,25 @@ def test_two_nodes_run_two_jobs_at_once_and_say_where(scene: Scene, nodes: Nodes
     assert {scene.made(job)["ray_node"] for job in jobs} == set(nodes.ids)
     assert scene.counted() == {"one": 1, "other": 1}
     assert not list(scene.store.progress("run").glob("*.json"))
+
+
+def test_nodes_that_share_only_a_url_exchange_artifacts_through_it(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each machine has a cache of its own: what a job reads is fetched, and it has ended when others can have it."""
+    shared = f"file://{tmp_path}/shared"
+    first, other = (toy(name, count=scene.file("count")) for name in ("first", "other"))
+    last = toy("last", {"a": first, "b": other}, count=scene.file("count"))
+    monkeypatch.setenv("PREREG_CACHE", scene.file("here"))
+    with Nodes(tmp_path, [{"num_cpus": 1}, {"num_cpus": 1}], PREREG_CACHE=scene.file("there")) as nodes:
+        scene.finish(first, other, last, ray=nodes.address, store=shared)
+        assert scene.counted() == {"first": 1, "other": 1, "last": 1}
+        monkeypatch.setenv("PREREG_CACHE", scene.file("elsewhere"))
+        scene.finish(first, other, last, ray=None, store=shared)
+        assert scene.counted() == {"first": 1, "other": 1, "last": 1}, "the second machine has only fetched"
+        found = open_store(shared)
+        assert found.root.is_relative_to(scene.file("elsewhere"))
+        assert found.manifest(last.key).made["ray_node"] in nodes.ids
 
 
 def test_a_job_on_a_gpu_sees_the_one_that_ray_gave(scene: Scene, nodes: Nodes) -> None:

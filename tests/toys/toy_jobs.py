@@ -112,7 +112,7 @@ def beat(path: str) -> int:
 
 def main() -> None:
     """Obtain ``keys`` of a plan written as JSON; print what happens."""
-    from harness.core.store import Store
+    from harness.core.places import open_store
     from harness.execute.executor import Executor
     from harness.execute.pool import Options
 
@@ -123,7 +123,7 @@ def main() -> None:
         fork=spec.get("fork", True), ray=spec.get("ray"),
     )  # fmt: skip
     tell = lambda event: print(event.what, event.label, event.text, flush=True)  # noqa: E731
-    with Executor(jobs, Store(spec["store"]), spec["run"], options, on_event=tell) as executor:
+    with Executor(jobs, open_store(spec["store"]), spec["run"], options, on_event=tell) as executor:
         executor.obtain(spec["keys"])
 
 

@@ -176,7 +176,11 @@ def test_the_executor_starts_jobs_in_the_order_of_the_simulation(
     plan = schedule(few.jobs, few.wanted, nothing, slots)
     conductor = Conductor(plan, toys)
     options = Options(
-        entry="toy_jobs:run", cores=2, gpus=[str(gpu) for gpu in range(gpus)], preload={"light": (), "model": ()}
+        entry="toy_jobs:run",
+        cores=2,
+        gpus=[str(gpu) for gpu in range(gpus)],
+        preload={"light": (), "model": ()},
+        resident=(),  # else jobs whose model is loaded go first, whatever their price
     )
     conductor.start()
     with Executor(few.jobs, Store(tmp_path / "store"), "run", options, on_event=conductor.hear) as executor:

@@ -72,6 +72,15 @@ class RemoteStore(Store):
             (self.root / FOLDER).mkdir(exist_ok=True)
             replace_file(self.root / FOLDER / "url.json", json.dumps({"url": self.url}).encode(), sync=False)
 
+    def look(self, key: str) -> bool:
+        """Say whether an artifact lies here or at the URL now.
+
+        Raises:
+            RemoteError: the URL cannot be reached.
+            DamagedError: it is not what was stored; it was put aside.
+        """
+        return self.cache.has(key) or self.shelf.manifest(key) is not None
+
     def exchange(self) -> Exchange:
         """Return what a run needs to share its artifacts through the URL."""
         from harness.core.remote.exchange import RemoteExchange

@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from harness.contracts.records import Job
+from harness.core.errors import JobError, PreregError
 from harness.core.store import Store
 from harness.execute.child import DONE, FAILED, FOUND
 from harness.execute.ending import SAVED
@@ -219,8 +220,11 @@ class Bench:
         if ended.status not in (DONE, FOUND):
             return report
         for _ in range(int(VISIBLE / 0.1)):
-            if self._store.has(job.key):
-                return report
+            try:
+                if await asyncio.get_running_loop().run_in_executor(None, self._store.look, job.key):
+                    return report
+            except (JobError, PreregError) as error:
+                return Report((Told("ended", FAILED),), report.progress, report.log, str(error))
             await asyncio.sleep(0.1)
         why = f"{place.host} has stored it in {self._brief.store}, where this process does not find it"
         return Report((Told("ended", FAILED),), report.progress, report.log, f"{why}: do they share that folder?")

@@ -61,6 +61,7 @@ class RayPool:
         self.store = store
         self.run_id = run_id
         self.options = options
+        self.shares = True
         self.single: Collection[str] = ()  # several drivers may share what the cluster has
         self._tasks: dict[int, _Task] = {}
         self._numbers = itertools.count(1)
@@ -192,7 +193,7 @@ class RayPool:
     def _bench(self, device: Device) -> Bench:
         if device not in self._benches:
             brief = Brief(
-                store=str(self.store.root), run=self.run_id, entry=self.options.entry, device=device,
+                store=self.store.where, run=self.run_id, entry=self.options.entry, device=device,
                 env=dict(self.options.env), fork=self.options.fork, code=alike.describe(),
                 preload={lane: tuple(names) for lane, names in self.options.preload.items()},
             )  # fmt: skip

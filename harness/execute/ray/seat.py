@@ -23,9 +23,10 @@ from typing import Any, Literal
 
 from harness.contracts.records import Job
 from harness.core.errors import JobError, PreregError
-from harness.core.locks import OwnedLock
+from harness.core.locks import Holder, OwnedLock
+from harness.core.places import is_url, open_store
 from harness.core.store import Store
-from harness.execute.child import FAILED, NO_SLOT
+from harness.execute.child import DONE, FAILED, FOUND, LOCKED, NO_INPUT, NO_SLOT
 from harness.execute.ending import SAVED
 from harness.execute.machine import NOTED
 from harness.execute.pool import Options, Pool
@@ -46,7 +47,11 @@ _DESK = f"prereg-seat-{os.getuid() if os.name == 'posix' else 0}-"
 
 @dataclass(frozen=True)
 class Brief:
-    """What a seat is told about a run. ``code`` is how the driver describes itself (``alike.describe``)."""
+    """What a seat is told about a run.
+
+    ``store`` is the place that opens the store on any node, ``code`` how the driver describes itself
+    (``alike.describe``).
+    """
 
     store: str
     run: str
@@ -95,6 +100,8 @@ class _Seen:
     progress: bytes = b""
     log: int = 0
     asked: bool = False
+    status: int | None = None
+    """With which status its child ended; its artifact may still be on its way to the store."""
     told: list[Told] = field(default_factory=list)
 
 
@@ -109,11 +116,13 @@ class Seat:
     def open(self, brief: Brief) -> Place:
         """Prepare for jobs of a run; say where this is, and what is wrong with it."""
         self._brief = brief
+        self._store = open_store(brief.store)
+        self._exchange = self._store.exchange()
         host, node = socket.gethostname(), _node()
         desk, self._held = _make_desk()
         env = {**brief.env, NOTED: _noted(brief.env, node)}
         options = Options(brief.entry, cores=1, env=env, preload=brief.preload, fork=brief.fork, desk=str(desk))
-        self._pool = Pool(Store(brief.store), brief.run, options)
+        self._pool = Pool(self._store, brief.run, options)
         self._desk = Store(desk)
         return Place(host, node, self._fault(host))
 
@@ -142,6 +151,7 @@ class Seat:
     def close(self, grace: float) -> None:
         """End everything here and remove the desk."""
         self._pool.close(grace)
+        self._exchange.close(grace)
         shutil.rmtree(self._desk.root, ignore_errors=True)
 
     # --- the job at work ---
@@ -168,10 +178,12 @@ class Seat:
                 seen.started = True
                 seen.told.append(Told("started"))
             elif change.what == "ended":
-                seen.told.append(Told("ended", change.status))
+                seen.status = change.status
+                self._exchange.ended(seen.job.key, stored=change.status in (DONE, FOUND))
             elif change.what == "note":
                 seen.told.append(Told("note", text=f"{socket.gethostname()}: {change.text}"))
-        if seen.job.key in self._pool.keys or seen.told:
+        self._share(seen)
+        if seen.job.key in self._pool.keys or seen.told or seen.status is not None:
             return
         if seen.asked:
             seen.told.append(Told("ended", SAVED))
@@ -182,8 +194,31 @@ class Seat:
         if slot is None:
             why = f"on {socket.gethostname()} the GPU that Ray gave is held by {user or 'nobody'}"
             seen.told += [Told("note", text=why), Told("ended", NO_SLOT)]
-        else:
+        elif (answer := self._exchange.admit(seen.job)) is True:
             self._pool.start(seen.job, slot)
+        elif isinstance(answer, Holder):
+            self._say(seen, f"{seen.job.label} is held by {answer}")
+            seen.told.append(Told("ended", LOCKED))
+
+    def _share(self, seen: _Seen) -> None:
+        """Hear what became of artifacts beyond this node; a job has ended when everybody can have what it made."""
+        for news in self._exchange.news():
+            if news.what == "changed" and news.key in seen.job.inputs.values() and seen.status is None:
+                self._say(seen, news.text)
+                seen.told.append(Told("ended", NO_INPUT))
+            elif news.what == "note":
+                seen.told.append(Told("note", text=f"{socket.gethostname()}: {news.text}"))
+        if seen.status is None or any(each.what == "ended" for each in seen.told):
+            return
+        if seen.status not in (DONE, FOUND) or self._exchange.settled([seen.job.key]):
+            seen.told.append(Told("ended", seen.status))
+
+    def _say(self, seen: _Seen, text: str) -> None:
+        """Write a line to the job's log."""
+        log = self._desk.log(self._brief.run, seen.job.key)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as handle:
+            handle.write(f"{text}\n")
 
     def _ended(self, seen: _Seen, *told: Told, failure: str | None = None) -> Report:
         log = b""
@@ -220,7 +255,12 @@ class Seat:
                 f"the node {host} runs other code than this process ({differs}). Install the same there: what it "
                 "stored would pass for what was registered"
             )
-        if not _sees(self._pool.store, self._brief.run):
+        if is_url(self._brief.store):
+            try:
+                self._store.connect()
+            except PreregError as error:
+                return f"the node {host} cannot use the store: {error}"
+        elif not _sees(self._store, self._brief.run):
             return (
                 f"the node {host} does not see the store {self._brief.store} as this process does. Give a folder "
                 "that all nodes share with --store or PREREG_STORE"
