@@ -25,9 +25,10 @@ from reports.html.completions import browser
 
 
 def write_up(
-    bound: Bound, plan: Plan, store: Store, decision: Decision, run: records.RunInfo, out: Path, *, figures: bool
-) -> records.ReportModel:
-    """Write the report of a decision from the store into ``out``; return what it says.
+    bound: Bound, plan: Plan, store: Store, decision: Decision, run: records.RunInfo, out: Path, *, figures: bool,
+    basis: str = "",
+) -> None:  # fmt: skip
+    """Write the report of a decision from the store into ``out``; ``basis`` is a digest of what it is made of.
 
     Whoever writes or rewrites a report comes through here, so that the same results give the same bytes.
 
@@ -37,8 +38,7 @@ def write_up(
     """
     found = extras(bound, plan, store)
     built = model.build(bound, decision, estimates(bound, plan, store), found)
-    render.write(built, run, out, figures=figures, completions=browser(bound, found))
-    return built
+    render.write(built, run, out, figures=figures, completions=browser(bound, found), basis=basis)
 
 
 def modelled(bound: Bound, plan: Plan, store: Store, decision: Decision) -> records.ReportModel:
@@ -209,5 +209,6 @@ def _parquet(store: Store, key: str, name: str) -> list[dict[str, Any]]:
         return []
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(raw)).to_pylist()
+    # Not read_table: that imports pyarrow's datasets and, with them, pandas.
+    rows: list[dict[str, Any]] = pq.ParquetFile(io.BytesIO(raw)).read().to_pylist()
     return rows

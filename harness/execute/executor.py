@@ -31,6 +31,9 @@ from harness.execute.progress import Running, read_running
 POLL = (0.05, 0.25)
 """Seconds between two looks at a lock that somebody else holds: the first, and the longest after doublings."""
 
+LOOK = 1.0
+"""Seconds between two looks at progress and at the run's other processes; the end of our own children wakes us."""
+
 GRACE = 20.0
 """Seconds that children have to save and leave; a pod that is preempted is killed 30 s after its SIGTERM."""
 
@@ -112,7 +115,7 @@ class Executor:
         """
         with self._whole(), contextlib.suppress(JobError, PreregError):
             while (self._pool.keys or self._gate.busy) and not self._lost() and not self.store.stopped(self.run_id):
-                self._turn(POLL[1])
+                self._turn(LOOK)
 
     @contextlib.contextmanager
     def _whole(self) -> Iterator[None]:
@@ -160,7 +163,7 @@ class Executor:
         return False
 
     def _turn(self, pause: float) -> None:
-        self._pool.wait(pause)
+        self._pool.wait(min(pause, POLL[0]) if self._gate.busy else pause)
         self._listen()
         self._heed(self._gate.news())
         self._show_progress()
@@ -214,7 +217,7 @@ class Executor:
 
     def _launch(self, missing: Missing) -> float:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""
-        busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), POLL[1]
+        busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), LOOK
         full: set[str] = set()
         self._gate.forget(lambda key: key in lost or self._has(key))
         for job in self._pool.in_order(candidates(missing, self._ahead, self._pool.single)):

@@ -64,11 +64,11 @@ def left_out(session: Session, registration: Registration) -> list[str]:
 
 
 def _written(session: Session, registration: Registration) -> Path:
-    bound, store, shown = registration.bound, session.store, importlib.import_module("reports.extras")
+    bound, store, upkeep = registration.bound, session.store, importlib.import_module("reports.upkeep")
     out = session.options.out / (f"{bound.id}-rehearsal" if bound.rehearsal else bound.id)
     decision = session.decision(registration)
     run = _run_info(session, registration, out)
-    shown.write_up(bound, registration.plan, store, decision, run, out, figures=session.options.figures)
+    upkeep.keep_up(bound, registration.plan, store, decision, run, out, figures=session.options.figures)
     return out / "clean_result.md"
 
 
