@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.contracts.analyses import ArmLength, Breakdown, Effect, LengthControl
-from harness.core.numbers import format_count, format_interval, format_value
+from harness.core.numbers import format_count, format_interval, format_value, plural_of
 from reports.arms_words import BY_RULE
 from reports.records import ReportModel
 from reports.tables import TextTable
@@ -12,7 +12,7 @@ READS = {
     "stays": "the lead stays",
     "dissolves": "the lead dissolves",
     "reverses": "the lead turns round",
-    "unclear": "the lead does not shrink and can no longer be told from zero",
+    "unclear": "the lead does not shrink and can no longer be told apart from zero",
     "no lead": "no lead even without length",
 }
 
@@ -42,17 +42,19 @@ def _arms(found: Breakdown, where: str) -> TextTable:
                 format_value(arm.rate, "proportion"),
                 f"{format_value(low.rate, 'proportion')} ({low.level})",
                 f"{format_value(high.rate, 'proportion')} ({high.level})",
-                *(_tokens(lengths[arm.arm]) if arm.arm in lengths else ("not known", "")),
+                *(_tokens(lengths[arm.arm], found.unit) if arm.arm in lengths else ("not known", "")),
             )
         )
     rows += [(arm, "not measured on every cell", "unknown", "", "", "", "") for arm in found.missing]
-    header = ("arm", "hits", "rate", f"lowest {found.unit}", f"highest {found.unit}", "mean tokens", "from to")
+    unit = found.unit
+    header = ("arm", "hits", "rate", f"lowest {unit}", f"highest {unit}", "mean tokens", f"shortest to longest {unit}")
     return TextTable(header, tuple(rows), name=f"Arms ({where}; {BY_RULE})")
 
 
-def _tokens(length: ArmLength) -> tuple[str, str]:
+def _tokens(length: ArmLength, unit: str) -> tuple[str, str]:
     span = f"{length.lowest:,.1f} ({length.lowest_at}) to {length.highest:,.1f} ({length.highest_at})"
-    return f"{length.tokens:,.1f} (everywhere {length.everywhere:,.1f})", span
+    everywhere = f" ({length.everywhere:,.1f} over all {plural_of(unit)})" if length.everywhere != length.tokens else ""
+    return f"{length.tokens:,.1f}{everywhere}", span
 
 
 def _units(found: Breakdown, where: str) -> TextTable:

@@ -13,6 +13,8 @@ from harness.contracts.records import Inference
 from harness.core.numbers import count_noun, format_level, format_threshold
 from reports.records import SetupTable
 
+BANK = "bank "
+"""How the source of a dim's levels begins in the table of data."""
 _KEY_VALUE = ("key", "value")
 
 
@@ -84,7 +86,7 @@ def _data(bound: Bound) -> SetupTable:
         if measure.file
     ]
     rows += [
-        (dim.name, f"bank {file_name(dim.file.path)}", f"sha256 {dim.file.sha256}") for dim in bound.dims if dim.file
+        (dim.name, f"{BANK}{file_name(dim.file.path)}", f"sha256 {dim.file.sha256}") for dim in bound.dims if dim.file
     ]
     note = "" if rows else "No data set or bank is read."
     return SetupTable(name="Data", header=("name", "source", "digest"), rows=tuple(rows), note=note)

@@ -36,6 +36,11 @@ LINES = {
     "gate": ("#666666", ":", "gate"),
 }
 """Colour, dashes and name of a registered line."""
+_LINE_WORDS = {
+    "hypothesis": "dashed lines are thresholds of hypotheses",
+    "kill": "dash-dotted lines are kill lines",
+    "gate": "dotted lines are gates",
+}
 _CLOSE = 0.16
 """Labels of lines nearer than this share of the axis would run into each other."""
 
@@ -102,10 +107,18 @@ def forest(model: ReportModel, points: Sequence[Point]) -> Figure:
     bars = f"Bars are {' and '.join(levels)} intervals; " if levels else "No intervals exist; "
     caption = (
         f"The numbers that decide, each with what was registered about it. {bars}"
-        "dashed lines are thresholds of hypotheses, dash-dotted lines are kill lines, and right means larger."
+        f"{_lines_say(points, model)}right means larger."
     )
     names = [point.row.estimate.name for point in points]
     return finish(model, canvas, "hero", "Deciding estimates with their registered thresholds", caption, names)
+
+
+def _lines_say(points: Sequence[Point], model: ReportModel) -> str:
+    """Explain the registered lines that are drawn, and no others."""
+    shown = {point.row.estimate.name for point in points}
+    kinds = {mark.kind for mark in model.marks if mark.estimate in shown}
+    said = [words for kind, words in _LINE_WORDS.items() if kind in kinds]
+    return f"{', '.join(said)}, and " if said else ""
 
 
 def _panel(ax: Axes, points: Sequence[Point], marks: Sequence[Mark]) -> None:
