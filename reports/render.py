@@ -23,6 +23,7 @@ from reports.model import results_json
 from reports.numbers import check_prose
 from reports.records import ReportModel, RunInfo
 from reports.run_file import replace as _replace
+from reports.samples import PER_CONDITION
 from reports.tables import TextTable
 from reports.templating import environment, tidy
 
@@ -146,12 +147,18 @@ def _story(model: ReportModel, run: RunInfo | None = None) -> dict[str, Any]:
         "rehearsal": model.registration.rehearsal,
         "title": story.title(model),
         "standing": story.standing(model),
-        "before": before or ["No gate failed, nothing was left out and no departure is on record."],
+        "before": before or [_clean(model)],
         "verdict_line": story.verdict_line(model),
         "takeaways": story.takeaways(model),
         "confidence_line": story.confidence_line(model),
         "verdicts": tables.verdicts(model),
     }
+
+
+def _clean(model: ReportModel) -> str:
+    """What there is to say where nothing went wrong; without gates nothing could."""
+    gates = "No gate failed" if model.tally["gates"] else "No gate was registered"
+    return f"{gates}, nothing was left out and no departure is on record."
 
 
 def _overrun(run: RunInfo | None) -> list[Markup]:
@@ -183,7 +190,10 @@ def _departures(model: ReportModel, which: str) -> TextTable:
 
 def _samples_intro(model: ReportModel) -> str:
     if model.conditions:
-        return "Hits and misses from every arm, picked by rule and not by eye; long ones are cut."
+        return (
+            f"At most {PER_CONDITION} per arm, half of them hits where there are enough of both: by name and question, "
+            "one of each persona before a second of any. Long ones are cut."
+        )
     if model.sampled:
         return "This registration samples completions, but none is stored for this run."
     return "No completions were sampled: this registration reads numbers that were recorded or probed."

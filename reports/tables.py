@@ -261,8 +261,18 @@ def _planned(run: RunInfo) -> str:
 
 
 def _hours(gpu: float | None, cpu: float | None) -> str:
-    said = [f"{hours:.3g} {what}-hours" for hours, what in ((gpu, "GPU"), (cpu, "CPU")) if hours is not None]
+    """Write what was spent; no GPU time is not told beside CPU time."""
+    parts = [(hours, what) for hours, what in ((gpu, "GPU"), (cpu, "CPU")) if hours is not None]
+    said = [_time(hours, what) for hours, what in parts if hours] or [_time(*part) for part in parts[-1:]]
     return ", ".join(said) or "not recorded"
+
+
+def _time(hours: float, what: str) -> str:
+    """Write processor time in a unit that a reader can picture: ``7.2 GPU-hours``, ``0.43 CPU-seconds``."""
+    for unit, size in (("hours", 1), ("minutes", 60)):
+        if hours * size >= 1 or not hours:
+            return f"{hours * size:.3g} {what}-{unit}"
+    return f"{hours * 3600:.2g} {what}-seconds"
 
 
 def environment(run: RunInfo) -> TextTable:
