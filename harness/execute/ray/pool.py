@@ -21,7 +21,7 @@ import ray
 
 from harness.contracts.records import Job
 from harness.core.durable import replace_file
-from harness.core.errors import JobError
+from harness.core.errors import JobError, PreregError
 from harness.core.locks import Holder
 from harness.core.store import Store
 from harness.execute.devices import Device, Slot
@@ -66,6 +66,7 @@ class RayPool:
         self._mail: deque[Post] = deque()
         self._woken = threading.Event()
         self._fault = ""
+        self._refused: PreregError | None = None
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -82,10 +83,16 @@ class RayPool:
         """Join the cluster, the first time.
 
         Raises:
-            PreregError: it cannot be joined.
+            PreregError: it cannot be joined; that is tried once.
         """
+        if self._refused is not None:
+            raise self._refused
         if self._link is None:
-            self._open()
+            try:
+                self._open()
+            except PreregError as error:
+                self._refused = error
+                raise
         return True
 
     def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
