@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+HEAD = "lane   executor  first s  warm median s       quartiles    max  wide, a job"
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / name) for name in ("cluster", "faults", "toys")]
+sys.path.extend(str(TESTS / name) for name in ("cluster", "faults", "toys"))
 
 from ray_cluster import Nodes
 from toy_jobs import toy
@@ -39,7 +40,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     with tempfile.TemporaryDirectory() as folder, Nodes(Path(folder), [{"num_cpus": 1}, {"num_cpus": 1}]) as nodes:
-        print(f"{'lane':6} {'executor':8} {'first s':>8} {'warm median s':>14} {'quartiles':>15} {'max':>6} {'wide, a job':>12}")
+        print(HEAD)
         for lane in ("light", "model"):
             compare(Path(folder) / lane, lane, nodes.address, asked.jobs, asked.wide)
 
@@ -47,9 +48,7 @@ def main() -> None:
 def compare(folder: Path, lane: str, address: str, jobs: int, wide: int) -> None:
     """Print a row for each executor."""
     first, warm, many = {}, {}, {}
-    plans = {
-        name: [toy(f"{lane}-{name}-{i}", lane=lane) for i in range(1 + jobs + wide)] for name in ("local", "ray")
-    }
+    plans = {name: [toy(f"{lane}-{name}-{i}", lane=lane) for i in range(1 + jobs + wide)] for name in ("local", "ray")}
     executors = {
         name: Executor(
             {job.key: job for job in plan}, Store(folder / name), "run",

@@ -59,7 +59,7 @@ def check(study: Study, local: bytes) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_results_are_those_of_the_local_run(study: Study, nodes: Nodes, local: bytes, workers: int) -> None:
-    life = start(study, nodes, "--log-json", "log.jsonl", workers=workers)
+    life = start(study, nodes, "--log-json", "log.jsonl", "-W", "error", workers=workers)
     end(life)
     check(study, local)
     assert f"jobs run on Ray: the cluster at {nodes.address}, 2 nodes" in life.text
