@@ -15,9 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HEAD = "lane   executor  first s  warm median s       quartiles    max  wide, a job"
-TESTS = Path(__file__).parents[1]
-sys.path.extend(str(TESTS / name) for name in ("cluster", "faults", "toys"))
+sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("cluster", "faults", "toys"))
 
 from ray_cluster import Nodes
 from toy_jobs import toy
@@ -25,6 +23,8 @@ from toy_jobs import toy
 from harness.core.store import Store
 from harness.execute.executor import Executor
 from harness.execute.pool import Options
+
+HEAD = "lane   executor  first s  warm median s       quartiles    max  wide, a job"
 
 
 def timed(executor: Executor, key: str) -> float:
