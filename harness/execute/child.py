@@ -82,8 +82,7 @@ def serve(request: Request, lifeline: int) -> int:
     """Run one request and return the exit status. ``lifeline`` reads end-of-file when the parent is dead."""
     parent = os.getppid()
     store = Store(request.store)
-    desk = Store(request.desk) if request.desk else store
-    ending = Ending(desk, request.run)
+    ending = Ending(Store(request.desk or request.store), request.run)
     ending.listen()
     threading.Thread(target=_watch, args=(lifeline, parent, ending), name="lifeline", daemon=True).start()
     job = Job.model_validate(request.job)
@@ -99,26 +98,26 @@ def serve(request: Request, lifeline: int) -> int:
             return NO_SLOT
         if request.device == "cuda":
             os.environ["CUDA_VISIBLE_DEVICES"] = request.slot
-        return _make(job, store, desk, request, ending)
+        return _make(job, store, request, ending)
     except OSError as error:
         if is_full(error):
             return FULL
         traceback.print_exc()
-        desk.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
+        ending.store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
         return FAILED
     finally:
         lease.release()
         lock.release()
 
 
-def _make(job: Job, store: Store, desk: Store, request: Request, ending: Ending) -> int:
+def _make(job: Job, store: Store, request: Request, ending: Ending) -> int:
     try:
         inputs = {role: store.open(key) for role, key in job.inputs.items()}
     except (DamagedError, MissingError) as error:
         print(error, file=sys.stderr)
         return NO_INPUT
     device = f"{request.device}:{request.slot}"
-    progress = FileProgress(desk.progress(request.run), job.key, job.label, device)
+    progress = FileProgress(ending.store.progress(request.run), job.key, job.label, device)
     wall = time.monotonic()
     draft: Path | None = None
     try:
@@ -143,7 +142,7 @@ def _make(job: Job, store: Store, desk: Store, request: Request, ending: Ending)
         if is_full(error):  # no traceback: it says nothing more, and the log may lie on the same disk
             return FULL
         traceback.print_exc()
-        desk.fail(request.run, job.key, explain(error), job.label)
+        ending.store.fail(request.run, job.key, explain(error), job.label)
         return FAILED
     finally:
         progress.close()
