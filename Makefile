@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 # One thread per process: two OpenMP threads on shared cores ran up to ten times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: rehearse test faults test-browser test-remote test-vllm lint wheel clean
+.PHONY: rehearse test faults test-browser test-ray test-remote test-vllm lint wheel clean
 
 rehearse: $(READY)
 	$(BIN)/pytest preregs/issue_310.yaml --rehearse
@@ -36,6 +36,11 @@ test-remote: $(READY)
 faults: $(READY)
 	@seed=$${PREREG_FAULT_SEED:-$$(date +%s)}; echo "PREREG_FAULT_SEED=$$seed"; \
 	PREREG_FAULTS=$${PREREG_FAULTS:-200} PREREG_FAULT_SEED=$$seed $(BIN)/pytest tests/faults -n 2 --dist worksteal -rP
+
+# Jobs on a Ray cluster of two node processes on this machine; the ordinary suite leaves them out where there is no Ray.
+test-ray: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	PREREG_RAY=needed $(BIN)/pytest tests/cluster
 
 # The vLLM sampler against transformers, by vLLM's CPU build in an environment of its own (3 GB, three minutes).
 test-vllm: $(VLLM)/.ready

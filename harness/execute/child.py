@@ -105,7 +105,7 @@ def attend(request: Request, ending: Ending, lease: OwnedLock, used: float = 0.0
         lease: the slot's lock; taken when it is not held yet, and kept.
         used: CPU seconds that this process had used before.
     """
-    store, desk = Store(request.store), ending.store
+    store = Store(request.store)
     job = Job.model_validate(request.job)
     lock = store.lock(job.key, job.label)
     lease.label = job.label
@@ -124,21 +124,20 @@ def attend(request: Request, ending: Ending, lease: OwnedLock, used: float = 0.0
         if is_full(error):
             return FULL
         traceback.print_exc()
-        desk.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
+        ending.store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
         return FAILED
     finally:
         lock.release()
 
 
 def _make(job: Job, store: Store, request: Request, ending: Ending, used: float) -> int:
-    desk = ending.store
     try:
         inputs = {role: store.open(key) for role, key in job.inputs.items()}
     except (DamagedError, MissingError) as error:
         print(error, file=sys.stderr)
         return NO_INPUT
     device = f"{request.device}:{request.slot}"
-    progress = FileProgress(desk.progress(request.run), job.key, job.label, device)
+    progress = FileProgress(ending.store.progress(request.run), job.key, job.label, device)
     wall = time.monotonic()
     draft: Path | None = None
     try:
@@ -163,7 +162,7 @@ def _make(job: Job, store: Store, request: Request, ending: Ending, used: float)
         if is_full(error):  # no traceback: it says nothing more, and the log may lie on the same disk
             return FULL
         traceback.print_exc()
-        desk.fail(request.run, job.key, explain(error), job.label)
+        ending.store.fail(request.run, job.key, explain(error), job.label)
         return FAILED
     finally:
         progress.close()

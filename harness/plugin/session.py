@@ -256,7 +256,8 @@ class Session:
         self.store.stop(self.run_id)
         if self._executor is not None:
             self._executor.close()
-        wait_for_jobs(self.store, self.run_id, GRACE - (time.monotonic() - began))
+        patience = GRACE - (time.monotonic() - began)
+        wait_for_jobs(self.store, self.run_id, patience, everywhere=self.options.ray is not None)
 
 
 @contextmanager

@@ -112,6 +112,20 @@ def test_a_node_killed_in_the_middle_costs_one_job_its_work(scene: Scene, tmp_pa
         assert list((scene.store.root / "tmp").iterdir()) == []
 
 
+def test_a_head_that_is_gone_is_one_error(scene: Scene, tmp_path: Path) -> None:
+    with Nodes(tmp_path, [{"num_cpus": 1}]) as nodes:
+        (job,) = waiting(scene, "one")
+        driver = scene.driver(job, ray=nodes.address)
+        note = scene.note("one")
+        nodes.kill(0)
+        output, _ = driver.communicate(timeout=LONG)
+        assert driver.returncode == 1, output
+        assert f"JobError: the head of the Ray cluster at {nodes.address} does not answer any more (" in output
+        assert "What is stored stays: start the cluster again and run the same command" in output
+        wait_for("the job to end", lambda: not alive(note["pid"]), LONG)
+        assert not scene.store.has(job.key)
+
+
 def test_a_job_whose_worker_is_lost_again_and_again_has_failed(scene: Scene, nodes: Nodes) -> None:
     bad = toy("bad", count=scene.file("count"), kill=2)
     output = scene.finish(bad, ray=nodes.address, expect=1)

@@ -145,6 +145,7 @@ class Bench:
         try:
             while not (await asyncio.wait({opening}, timeout=SHORT))[0]:
                 waited += SHORT
+                self._drop_stored()
                 if not self._queue:
                     return None
                 if waited >= SAY and not self._at_work and not self._said:
@@ -170,6 +171,7 @@ class Bench:
     async def _next(self, loaded: str) -> Work | None:
         """Return the job that a seat takes next, one that wants what is loaded before others; None: give it back."""
         idle = 0.0
+        self._drop_stored()
         while not self._queue and not self._closed:
             async with self._news:
                 try:
@@ -178,11 +180,18 @@ class Bench:
                     idle += SHORT
             if idle >= KEEP or (idle and not self._queue and self._wanted_elsewhere()):
                 return None
+            self._drop_stored()
         if self._closed or not self._queue:
             return None
         work = next((each for each in self._queue if each.wants == loaded), self._queue[0])
         self._queue.remove(work)
         return work
+
+    def _drop_stored(self) -> None:
+        """End jobs that wait and that another process has made meanwhile."""
+        for work in [each for each in self._queue if self._store.has(each.job.key)]:
+            self._queue.remove(work)
+            self._end(work, FOUND)
 
     def _wanted_elsewhere(self) -> bool:
         return float(ray.available_resources().get(_unit(self._brief.device), 0.0)) < 1

@@ -93,6 +93,7 @@ class Link:
 
     joined: bool
     started: bool
+    address: str
     text: str
 
     def leave(self) -> None:
@@ -131,7 +132,8 @@ def join(address: str, namespace: str) -> Link:
                     "this machine must be a node of it, with the same Ray, Python and token; see docs/ray.md",
                 )
             ) from error  # fmt: skip
-    return Link(joined, joined and not found, _told(found, started=joined and not found))
+    started = joined and not found
+    return Link(joined, started, ray.get_runtime_context().gcs_address, _told(found, started=started))
 
 
 def _told(address: str, *, started: bool) -> str:

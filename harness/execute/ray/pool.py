@@ -21,14 +21,14 @@ import ray
 
 from harness.contracts.records import Job
 from harness.core.durable import replace_file
-from harness.core.errors import JobError
+from harness.core.errors import JobError, PreregError
 from harness.core.locks import Holder
 from harness.core.store import Store
 from harness.execute.devices import Device, Slot
 from harness.execute.pool import Change, Options, lane_name
 from harness.execute.ray import alike
 from harness.execute.ray.bench import Bench, Post, Work
-from harness.execute.ray.connect import Link, join
+from harness.execute.ray.connect import Link, join, silence
 from harness.execute.ray.seat import Brief, Report, Told
 
 AHEAD = 2
@@ -38,7 +38,10 @@ LEAST = 4
 """Jobs that are asked for whatever the cluster has: they tell a cluster that grows what is wanted."""
 
 LOOK = 5.0
-"""Seconds between two looks at what the cluster has."""
+"""Seconds between two looks at what the cluster has, and whether it is there."""
+
+SILENT = 3
+"""So many looks in a row find no cluster before that is an error; after 60 s Ray ends this process."""
 
 
 @dataclass
@@ -68,12 +71,14 @@ class RayPool:
         self._mail: deque[Post] = deque()
         self._woken = threading.Event()
         self._fault = ""
+        self._refused: PreregError | None = None
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._benches: dict[Device, Bench] = {}
         self._places: dict[str, float] = {}
-        self._looked = 0.0
+        self._looked = self._heard = 0.0
+        self._silent = 0
 
     @property
     def keys(self) -> set[str]:
@@ -84,10 +89,16 @@ class RayPool:
         """Join the cluster, the first time.
 
         Raises:
-            PreregError: it cannot be joined.
+            PreregError: it cannot be joined; that is tried once.
         """
+        if self._refused is not None:
+            raise self._refused
         if self._link is None:
-            self._open()
+            try:
+                self._open()
+            except PreregError as error:
+                self._refused = error
+                raise
         return True
 
     def in_order(self, jobs: Iterable[Job]) -> Iterable[Job]:
@@ -124,6 +135,7 @@ class RayPool:
             JobError: the cluster cannot run jobs.
         """
         changes: list[Change] = []
+        self._look_at_head()
         while self._mail:
             post = self._mail.popleft()
             self._fault = self._fault or post.fault
@@ -139,7 +151,7 @@ class RayPool:
         """End every job: ask, wait up to ``grace`` seconds, then kill; leave the cluster."""
         if self._link is None:
             return
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + (grace if self._silent < SILENT else 0.0)
         try:
             if self._tasks:
                 for bench in self._benches.values():
@@ -162,6 +174,18 @@ class RayPool:
         self._thread.start()
         self._tell(Post(note=self._link.text))
 
+    def _look_at_head(self) -> None:
+        """Find out that the cluster is gone before Ray does, which then ends this process without further ado."""
+        if self._link is not None and self._tasks and time.monotonic() - self._heard > LOOK and not self._fault:
+            self._heard = time.monotonic()
+            why = silence(self._link.address, patience=2.0)
+            self._silent = self._silent + 1 if why else 0
+            if self._silent >= SILENT:
+                self._fault = (
+                    f"the head of the Ray cluster at {self._link.address} does not answer any more ({why}). What is "
+                    "stored stays: start the cluster again and run the same command"
+                )
+
     def _leave(self) -> None:
         assert self._link is not None
         assert self._loop is not None
@@ -170,7 +194,7 @@ class RayPool:
             closing = [self._run(bench.close()) for bench in self._benches.values()]
             for each in closing:
                 with contextlib.suppress(TimeoutError):
-                    each.result(timeout=10)
+                    each.result(timeout=10 if self._silent < SILENT else 0)
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=5)
@@ -178,7 +202,7 @@ class RayPool:
             self._link = None
             self._benches.clear()
             self._mail.clear()
-            self._fault = ""
+            self._fault, self._silent = "", 0
             for number in list(self._tasks):
                 self._forget(number)
 

@@ -112,6 +112,7 @@ class Seat:
         self._brief: Brief
         self._pool: Pool
         self._seen: _Seen | None = None
+        self._complaint = ""
 
     def open(self, brief: Brief) -> Place:
         """Prepare for jobs of a run; say where this is, and what is wrong with it."""
@@ -192,8 +193,11 @@ class Seat:
             return
         slot, user = self._pool.free_slot(seen.job)
         if slot is None:
-            why = f"on {socket.gethostname()} the GPU that Ray gave is held by {user or 'nobody'}"
-            seen.told += [Told("note", text=why), Told("ended", NO_SLOT)]
+            why = f"on {socket.gethostname()} the GPU that Ray gave is used by {user or 'another process'}"
+            if why != self._complaint:  # it is asked again several times a second
+                self._complaint = why
+                seen.told.append(Told("note", text=why))
+            seen.told.append(Told("ended", NO_SLOT))
         elif (answer := self._exchange.admit(seen.job)) is True:
             self._pool.start(seen.job, slot)
         elif isinstance(answer, Holder):
