@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+TRACKERS = ("wandb", "mlflow")
+
 _ASKS_FOR_GPU = re.compile(r"(?<!not )\bgpu\b")
 
 
@@ -22,7 +24,8 @@ class Options:
     ``lenient`` that only errors fail the run (``--exit-on=errors``). ``data`` is where recorded tables lie when
     not beside the prereg. ``ahead`` lets free slots work for later items; with ``-x`` or ``--maxfail`` they wait,
     because a failure may make that work needless. ``over_budget`` is the reason for running a plan whose likely price
-    is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started.
+    is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started,
+    ``track`` the trackers that are told of results.
     """
 
     root: Path
@@ -38,6 +41,7 @@ class Options:
     over_budget: str = ""
     log_json: Path | None = None
     command: str = ""
+    track: tuple[str, ...] = ()
 
 
 def add(parser: pytest.Parser) -> None:
@@ -56,6 +60,11 @@ def add(parser: pytest.Parser) -> None:
         help="run a plan whose likely price is over its registered budget; the report prints the reason",
     )  # fmt: skip
     group.addoption("--log-json", metavar="FILE", help="append what happens to FILE, one JSON object per line")
+    group.addoption(
+        "--track", action="append", choices=TRACKERS,
+        help="tell a tracker of the result, one run per arm; may be given twice (else prereg_track)",
+    )  # fmt: skip
+    parser.addini("prereg_track", f"trackers that are told of results: {', '.join(TRACKERS)}", type="args", default=[])
     for name, what in (("store", "artifacts"), ("data", "recorded tables"), ("out", "reports")):
         parser.addini(f"prereg_{name}", f"folder of {what}, relative to the ini file", default="")
 
@@ -77,6 +86,7 @@ def read(config: pytest.Config) -> Options:
         over_budget=config.getoption("--over-budget") or "",
         log_json=_given(config, config.getoption("--log-json")),
         command=command(config),
+        track=_trackers(config),
     )
 
 
@@ -84,6 +94,14 @@ def command(config: pytest.Config) -> str:
     """Return the command line of the run; a worker is told that of the process that started it."""
     told: dict[str, str] = getattr(config, "workerinput", {})
     return told.get("prereg_command") or shlex.join(["pytest", *map(str, config.invocation_params.args)])
+
+
+def _trackers(config: pytest.Config) -> tuple[str, ...]:
+    named = config.getoption("--track") or config.getini("prereg_track")
+    for name in named:
+        if name not in TRACKERS:
+            raise pytest.UsageError(f"prereg_track names '{name}'; expected {' or '.join(TRACKERS)}")
+    return tuple(dict.fromkeys(named))
 
 
 def _reason(text: str) -> str:
