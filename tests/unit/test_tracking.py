@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +18,7 @@ from harness.plugin.tracking import tracked
 from reports import trackers
 from reports.tracking import ArmRun, arm_runs
 
+ROOT = Path(__file__).parents[2]
 LABELS = {
     "b": "model[base]", "s": "stage[C2.sft]",
     "c1": "stage[C1.couple][weight=1.0]", "c2": "stage[C2.couple][weight=1.0]",
@@ -160,8 +165,34 @@ def test_mlflow_is_updated_and_not_doubled(tmp_path: Path) -> None:
 
 
 def test_a_tracker_that_is_not_installed_costs_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     (tmp_path / "results.json").write_text(json.dumps(results()))
     assert list(tracked(("mlflow",), tmp_path / "clean_result.md", tmp_path)) == [
         "  warning: mlflow was not told: the package 'mlflow-skinny' is not installed; run: pip install mlflow-skinny"
     ]
+
+
+EXTRAS = {"wandb", "mlflow", "rocrate", "sqlalchemy", "alembic", "submitit"}
+
+
+def test_no_extra_is_imported_before_it_is_asked_for() -> None:
+    code = (
+        "import importlib, sys\n"
+        "for name in ('harness.plugin.hooks', 'harness.plugin.conclusions', 'harness.plugin.tracking',\n"
+        "             'reports.tracking', 'reports.trackers', 'harness.bundle.crate', 'harness.bundle.export',\n"
+        "             'harness.cli_bundle', 'harness.cli_export', 'harness.cli_plan', 'harness.cli_slurm',\n"
+        "             'harness.execute.slurm', 'harness.execute.slurm_files', 'harness.execute.slurm_task'):\n"
+        "    importlib.import_module(name)\n"
+        f"print(sorted({EXTRAS!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_plain_installation_pulls_no_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    plain = {re.split(r"[<>=~! \[]", each)[0].lower() for each in project["dependencies"]}
+    optional = project["optional-dependencies"]
+    named = {re.split(r"[<>=~! \[]", each)[0].lower() for key in ("crate", "wandb", "mlflow") for each in optional[key]}
+    assert named == {"rocrate", "wandb", "mlflow-skinny", "sqlalchemy", "alembic"}
+    assert not plain & named
