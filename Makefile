@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 # One thread per process: two OpenMP threads on shared cores ran up to ten times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: rehearse test faults test-browser test-ray test-remote test-vllm lint wheel clean
+.PHONY: rehearse test faults test-browser test-extras test-ray test-remote test-vllm lint wheel clean
 
 rehearse: $(READY)
 	$(BIN)/pytest preregs/issue_310.yaml --rehearse
@@ -51,6 +51,11 @@ $(VLLM)/.ready: tests/engines/requirements.lock
 	$(VLLM)/bin/pip install --quiet --no-deps --require-hashes --requirement tests/engines/requirements.lock
 	$(VLLM)/bin/pip install --quiet --no-deps --editable .
 	touch $(VLLM)/.ready
+
+# RO-Crate, W&B and MLflow by the real libraries, without any network; fails where one is missing.
+test-extras: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[crate,wandb,mlflow]'
+	PREREG_EXTRAS=needed $(BIN)/pytest tests/extras
 
 lint: $(READY)
 	$(BIN)/ruff check .

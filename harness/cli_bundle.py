@@ -40,6 +40,7 @@ def add(inner: Any, commands: Any) -> None:
     export.add_argument("--results", type=Path, default=Path("results"), help="folder of reports (default: results)")
     export.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
     export.add_argument("--with-models", action="store_true", help="carry base models and merged models too")
+    export.add_argument("--ro-crate", action="store_true", help="describe it as an RO-Crate too (needs rocrate)")
     export.add_argument("--with-data", action="store_true", help="carry finetuning data too")
     export.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     export.set_defaults(run=_export)
@@ -79,7 +80,7 @@ def _export(options: argparse.Namespace) -> None:
 
     wanted = Wanted(
         options.file, options.rehearse, options.results, Path(options.data) if options.data else None,
-        models=options.with_models, data=options.with_data,
+        models=options.with_models, data=options.with_data, crate=options.ro_crate,
     )  # fmt: skip
     marked = "-rehearsal" if options.rehearse else ""
     out = options.out or Path(f"{options.file.stem}{marked}.prereg.zip")

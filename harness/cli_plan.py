@@ -37,6 +37,15 @@ def add(commands: Any) -> None:
     plan.add_argument("--cores", type=int, metavar="N", help="cores of that schedule (default: one per GPU)")
     plan.add_argument("--strict", action="store_true", help="exit 2 when the likely price is over the budget")
     plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.add_argument("--slurm", type=Path, metavar="DIR", help="write job arrays for Slurm into a new folder")
+    plan.add_argument(
+        "--slurm-options",
+        metavar="TEXT",
+        help="options of every sbatch, after an equals sign: --slurm-options='--partition=gpu'",
+    )
+    plan.add_argument("--slurm-throttle", type=int, metavar="N", help="tasks of an array that run at once at most")
+    plan.add_argument("--slurm-limit", type=int, metavar="N", help="tasks of an array at most (default: 1001)")
+    plan.add_argument("--over-budget", metavar="REASON", help="with --slurm: why it may cost more than was registered")
     plan.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
     plan.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     plan.set_defaults(run=_plan)
@@ -51,6 +60,7 @@ def _plan(options: argparse.Namespace) -> None:
     from harness.plan.learn import known
     from harness.plan.plan import make_plan
 
+    _require_fitting(options)
     declare_kinds()
     engine = choice_of(options.engine or os.environ.get(VARIABLE, ""), "--engine" if options.engine else VARIABLE)
     data = Path(options.data) if options.data else None
@@ -60,6 +70,12 @@ def _plan(options: argparse.Namespace) -> None:
     measured = (key for keys in plan.measurements.values() for key in keys)  # items of their own, decide or not
     missing = plan.missing(store, [*plan.goals, *measured])
     found = prices(missing, plan.jobs, known(store)) if missing else ()
+    if options.slurm is not None:
+        from harness.cli_slurm import write_scripts
+
+        for line in write_scripts(options, plan, store, found):
+            print(line)
+        return
     play = _player(options, plan, store, found)
     if options.json:
         told = _as_json(plan, store, found)
@@ -76,6 +92,17 @@ def _plan(options: argparse.Namespace) -> None:
     cost, hours = bill(found), bound.budget_gpu_hours
     if options.strict and hours is not None and over_budget(cost, hours):
         raise PreregError(refusal(cost, hours, str(options.file)))
+
+
+def _require_fitting(options: argparse.Namespace) -> None:
+    """Refuse options that need or exclude another one."""
+    given = {name for name, value in vars(options).items() if value not in (None, False)}
+    for name in ("slurm_options", "slurm_throttle", "slurm_limit", "over_budget"):
+        if name in given and "slurm" not in given:
+            raise PreregError(f"--{name.replace('_', '-')} belongs to --slurm DIR: give both")
+    for name in ("gpus", "cores", "json", "strict"):
+        if name in given and "slurm" in given:
+            raise PreregError(f"--slurm DIR writes scripts and does nothing else: leave --{name} out")
 
 
 def _player(

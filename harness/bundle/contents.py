@@ -8,6 +8,7 @@
 - ``known/KEY.json``: manifests of artifacts that were left out
 - ``simulations/…``: the stored simulation of the registration, if any
 - ``report/…``: the report as it was written
+- ``ro-crate-metadata.json``: all of it described for others, when asked for
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import harness
 from harness.bundle import contents as at
 from harness.bundle.archive import Member, pack
 from harness.bundle.contents import Contents
+from harness.bundle.crate import crate, library
 from harness.bundle.replay import results_of
 from harness.compile.bind import load_bound
 from harness.core.errors import PreregError, Problem, Where
@@ -47,6 +48,8 @@ class Wanted:
     data_root: Path | None = None
     models: bool = False
     data: bool = False
+    crate: bool = False
+    """Whether to describe the bundle as an RO-Crate too."""
 
 
 def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
@@ -58,6 +61,8 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
     if not wanted.file.is_file():
         raise PreregError(Problem(Where(str(wanted.file)), "there is no such file"))
     bound = load_bound(wanted.file, rehearsal=wanted.rehearsal, data_root=wanted.data_root)
+    if wanted.crate:
+        library()  # told before anything is read
     device, engine, plan = _decided(bound, wanted, store)
     _require_tables(plan, store, wanted)
     where, members = _registration(wanted)
@@ -79,6 +84,8 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
     )
     report = wanted.results / contents.name
     members += [*artifacts, *_report(report, bound, plan, store, wanted), *_simulation(bound, store)]
+    if wanted.crate:
+        members.append(crate(contents, bound, plan, store, members))
     return contents, pack(out, contents.plain(), members)
 
 

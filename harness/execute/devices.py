@@ -66,15 +66,24 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(part.strip() for part in mask.split(",") if part.strip() and part.strip() != "-1")
 
 
+def here() -> str:
+    """Return what shares cores and GPUs: this host or, where Slurm hands them out, this allocation on it.
+
+    Two allocations on a host have cores and GPUs of their own, and may number them alike.
+    """
+    allocation = os.environ.get("SLURM_JOB_ID", "")
+    return f"{socket.gethostname()}-slurm-{allocation}" if allocation else socket.gethostname()
+
+
 def cpu_slots(store: Path, count: int) -> tuple[Slot, ...]:
     """Return one slot per core, shared by everybody who uses this store on this host."""
-    folder = store / "leases" / socket.gethostname()
+    folder = store / "leases" / here()
     return tuple(Slot("cpu", str(i), folder / f"cpu-{i}.lock") for i in range(count))
 
 
 def gpu_slots(ids: Sequence[str]) -> tuple[Slot, ...]:
     """Return one slot per GPU, shared by all stores of this user on this host (or by ``PREREG_LEASES``)."""
-    folder = _user_folder() / socket.gethostname()
+    folder = _user_folder() / here()
     return tuple(Slot("cuda", name, folder / f"cuda-{name.replace('/', '_')}.lock") for name in ids)
 
 

@@ -18,6 +18,8 @@ ENGINES: tuple[Engine, ...] = get_args(Engine)
 """What can sample; ``auto`` is vLLM on CUDA where it is installed, else transformers."""
 EXECUTORS = ("local", "ray")
 """Where jobs can run: on this machine, or on a Ray cluster."""
+TRACKERS = ("wandb", "mlflow")
+"""What can be told of results."""
 
 _ASKS_FOR_GPU = re.compile(r"(?<!not )\bgpu\b")
 
@@ -33,7 +35,8 @@ class Options:
     is above the registered budget, ``log_json`` the file for machines, ``command`` how the run was started. ``engine``
     is what samples where a prereg leaves it open; ``engine_asked`` says that the command line named it. ``ray`` is the
     address of the Ray cluster that runs the jobs ("" for one that is found or started here), None for none; ``several``
-    says that this process is one of several that run items (pytest-xdist).
+    says that this process is one of several that run items (pytest-xdist). ``track`` are the trackers that are told of
+    results.
     """
 
     root: Path
@@ -53,6 +56,7 @@ class Options:
     engine_asked: bool = False
     ray: str | None = None
     several: bool = False
+    track: tuple[str, ...] = ()
 
 
 def add(parser: pytest.Parser) -> None:
@@ -84,6 +88,11 @@ def add(parser: pytest.Parser) -> None:
     )
     parser.addini("prereg_executor", f"where jobs run: {' or '.join(EXECUTORS)}", default="")
     parser.addini("prereg_ray_address", "the Ray cluster, HOST:PORT", default="")
+    group.addoption(
+        "--track", action="append", choices=TRACKERS,
+        help="tell a tracker of the result, one run per arm; may be given twice (else prereg_track)",
+    )  # fmt: skip
+    parser.addini("prereg_track", f"trackers that are told of results: {', '.join(TRACKERS)}", type="args", default=[])
     for name, what in (("store", "artifacts"), ("data", "recorded tables"), ("out", "reports")):
         parser.addini(f"prereg_{name}", f"folder of {what}, relative to the ini file", default="")
     parser.addini("prereg_engine", "what samples from models: auto, transformers or vllm", default="")
@@ -110,6 +119,7 @@ def read(config: pytest.Config) -> Options:
         engine_asked=bool(config.getoption("--engine")),
         ray=_ray(config),
         several=hasattr(config, "workerinput"),
+        track=_trackers(config),
     )
 
 
@@ -135,6 +145,14 @@ def _choice(config: pytest.Config, what: str, known: Sequence[str]) -> str:
 def _ray(config: pytest.Config) -> str | None:
     address = config.getoption("--ray-address") or os.environ.get("RAY_ADDRESS") or config.getini("prereg_ray_address")
     return str(address) if _choice(config, "executor", EXECUTORS) == "ray" else None
+
+
+def _trackers(config: pytest.Config) -> tuple[str, ...]:
+    named = config.getoption("--track") or config.getini("prereg_track")
+    for name in named:
+        if name not in TRACKERS:
+            raise pytest.UsageError(f"prereg_track names '{name}'; expected {' or '.join(TRACKERS)}")
+    return tuple(dict.fromkeys(named))
 
 
 def _reason(text: str) -> str:
