@@ -208,10 +208,10 @@ class Executor:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""
         busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), POLL[1]
         full: set[str] = set()
-        self._gate.forget(lambda key: key in lost or self._has(key))
+        self._gate.turn()
         for job in self._candidates(missing):
             key, lane = job.key, lane_name(job)
-            if key in busy or key in lost or lane in full:
+            if key in busy or key in lost or (lane in full and key not in self._gate):
                 continue
             due, _ = self._retry.get(key, (now, 0.0))
             if due > now:
