@@ -48,7 +48,7 @@ def write_scripts(options: argparse.Namespace, plan: Plan, store: Store, found: 
     if reason:
         noted["over_budget"] = {plan.bound.id: reason}
     asked = Asked(
-        name=plan.bound.id, folder=options.slurm.absolute(), store=store.root, report=_report(options, store),
+        name=plan.bound.id, folder=options.slurm.absolute(), store=store.where, report=_report(options, store),
         options=passed_on, throttle=options.slurm_throttle, noted=noted,
     )  # fmt: skip
     write(asked, planned)
@@ -78,9 +78,11 @@ def _refuse(options: argparse.Namespace, plan: Plan, store: Store, found: tuple[
 
 def _report(options: argparse.Namespace, store: Store) -> list[str]:
     """The last step's arguments of pytest: it fails on errors only, a verdict is a result."""
-    said = [str(options.file.absolute()), "--store", str(store.root), "--exit-on=errors"]
+    said = [str(options.file.absolute()), "--store", store.where, "--exit-on=errors"]
     if options.rehearse:
         said.append("--rehearse")
+    if options.engine:
+        said += ["--engine", options.engine]
     if options.data:
         said += ["--prereg-data", str(Path(options.data).absolute())]
     return said

@@ -219,10 +219,10 @@ class Executor:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""
         busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), LOOK
         full: set[str] = set()
-        self._gate.forget(lambda key: key in lost or self._has(key))
+        self._gate.turn()
         for job in self._pool.in_order(candidates(missing, self._ahead, self._pool.single)):
             key, lane = job.key, lane_name(job)
-            if key in busy or key in lost or lane in full:
+            if key in busy or key in lost or (lane in full and key not in self._gate):
                 continue
             due, _ = self._retry.get(key, (now, 0.0))
             if due > now:

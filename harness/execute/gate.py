@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.contracts.records import Job
 from harness.core.exchange import News
@@ -24,6 +24,19 @@ class Gate:
         self._exchange = store.exchange()
         self._promised: dict[str, Slot] = {}
         """By key: the slot of a job that starts as soon as it may."""
+        self._asked: set[str] = set()
+        """Those that were asked for since the last :meth:`turn`."""
+
+    def __contains__(self, key: str) -> bool:
+        """Say whether a job has a slot that waits for it."""
+        return key in self._promised
+
+    def turn(self) -> None:
+        """Free the slots of jobs that nobody has asked for since the last turn: no slot waits for ever."""
+        for key in self._promised.keys() - self._asked:
+            del self._promised[key]
+            self.ended(key, stored=False)
+        self._asked.clear()
 
     def slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
         """Return a free slot as :meth:`Children.free_slot` does, or the one that is promised to this job."""
@@ -37,18 +50,14 @@ class Gate:
         Raises:
             PreregError: the store cannot be reached.
         """
-        answer = True if self._pool.shares else self._exchange.admit(job)
         self._promised.pop(job.key, None)
+        answer = True if self._pool.shares else self._exchange.admit(job)
         if answer is True:
             self._pool.start(job, slot)
         elif answer is False:
             self._promised[job.key] = slot
+            self._asked.add(job.key)
         return answer
-
-    def forget(self, gone: Callable[[str], bool]) -> None:
-        """Free the slots of jobs that need not start any more."""
-        for key in [key for key in self._promised if gone(key)]:
-            del self._promised[key]
 
     def ended(self, key: str, *, stored: bool) -> None:
         """Take note that a job has ended."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from harness.contracts.records import Job
 from harness.core.errors import JobError, PreregError
-from harness.core.store import Store
+from harness.core.places import open_store
 from harness.execute.devices import here, visible_gpus
 from harness.execute.ending import SAVED
 from harness.execute.executor import Event, Executor
@@ -53,7 +53,7 @@ def read_request(path: Path, number: int) -> dict[str, Any]:
 
 def run(request: dict[str, Any]) -> int:
     """Make a request's artifact; return the exit status."""
-    job, store = Job.model_validate(request["job"]), Store(request["store"])
+    job, store = Job.model_validate(request["job"]), open_store(request["store"])
     gpus = visible_gpus()
     if job.device == "cuda" and not gpus:
         print(f"{job.label} needs a GPU and this task sees none: was --gres=gpu:1 overridden?", file=sys.stderr)

@@ -20,7 +20,7 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-TIMEOUT_S = 2
+TIMEOUT_S = 6
 """Seconds after which clients give up on an answer here."""
 
 Plan = Callable[[int, str, str], str]

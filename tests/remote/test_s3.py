@@ -97,8 +97,7 @@ def test_what_goes_wrong_now_and_then_changes_nothing(
     consistent(bucket, url, tmp_path / "copy", local)
 
 
-@pytest.mark.parametrize("kind", ["500", "drop", "hang"])
-@pytest.mark.parametrize("at", [3, 60, 130])
+@pytest.mark.parametrize(("kind", "at"), [("500", 3), ("drop", 50), ("hang", 110)])
 def test_when_it_stays_away_the_run_says_so_and_the_next_one_goes_on(
     kind: str, at: int, local: Study, bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -297,6 +297,23 @@ def test_when_the_url_stays_away_obtaining_says_so_and_later_goes_on(
     assert set(sound(remote)) == {each.key for each in jobs}
 
 
+def test_an_error_of_one_item_leaves_the_slots_to_the_next(
+    begin: Callable[..., Run], remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a run on S3 that hung: jobs whose admission had failed kept their slots."""
+    from toy_jobs import toy
+
+    jobs = [toy(f"job{number}", count=str(tmp_path / "count")) for number in range(6)]
+    run = begin("one", *jobs)
+    run.executor.obtain([jobs[0].key])
+    with planned(lambda *_: "before"), pytest.raises(RemoteError):
+        run.executor.obtain([jobs[1].key, jobs[2].key, jobs[3].key])
+    monkeypatch.setattr(exchange_module, "SILENCE_S", 0.0)
+    run.executor.obtain([jobs[4].key, jobs[5].key])
+    assert sorted((tmp_path / "count").read_text().split()) == ["job0", "job4", "job5"]
+    assert set(sound(remote)) == {jobs[number].key for number in (0, 4, 5)}
+
+
 def test_what_could_not_be_shared_is_told_and_shared_by_the_next_run(
     begin: Callable[..., Run], remote: Path, tmp_path: Path
 ) -> None:

@@ -95,7 +95,8 @@ class RemoteExchange(Exchange):
             self._unshared.add(key)
             self._settling[key] = self._crew.ask(lambda: self._share(key))
         else:
-            self._giving_back[key] = self._crew.ask(lambda: self._release(key))
+            asked = self._admitting.pop(key, None)
+            self._giving_back[key] = self._crew.ask(lambda: self._release(key, asked))
 
     def settled(self, keys: Iterable[str]) -> bool:
         """Say whether all these artifacts lie here and are what everybody has; see :meth:`Exchange.settled`.
@@ -126,7 +127,9 @@ class RemoteExchange(Exchange):
         finally:
             self._release(key)
 
-    def _release(self, key: str) -> None:
+    def _release(self, key: str, asked: Future[bool | Holder] | None = None) -> None:
+        if asked is not None:  # else the claim might be taken after it was given back
+            asked.exception()
         with suppress(RemoteError):  # then it ends with this process
             self._claims.release(key)
 

@@ -94,18 +94,23 @@ class Files:
     # --- reading ---------------------------------------------------------------------------------
 
     def read(self, path: str) -> bytes | None:
-        """Return a file's bytes; None where there is none."""
+        """Return the bytes of a small file that is not empty; None where there is none."""
         try:
-            return bytes(self._try("read", path, lambda: self._fs.cat_file(self._at(path))))
+            return bytes(self._try("read", path, lambda: self._cat(path)))
         except FileNotFoundError:
             return None
 
-    def size(self, path: str) -> int | None:
-        """Return a file's size in bytes; None where there is none."""
+    def _cat(self, path: str) -> bytes:
+        return bytes(self._fs.cat_file(self._at(path), start=0))  # without a start, s3fs asks for the size first
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the sizes in bytes of all files in and below a folder, by path relative to it."""
         try:
-            return int(self._try("look at", path, lambda: self._fs.info(self._at(path)))["size"])
+            found = self._try("list", folder, lambda: self._fs.find(self._at(folder), detail=True))
         except FileNotFoundError:
-            return None
+            return {}
+        below = len(self._at(folder)) + 1
+        return {name[below:]: int(about["size"]) for name, about in found.items() if about["type"] == "file"}
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder, in order; none where there is no folder."""
@@ -143,7 +148,7 @@ class Files:
             raise  # no such bucket
         except Exception:  # clients differ in what they raise; what lies there says it for sure
             try:
-                return bytes(self._fs.cat_file(self._at(path)))
+                return self._cat(path)
             except FileNotFoundError:
                 pass
             raise
@@ -173,14 +178,8 @@ class Files:
 
         self._try("write", path, once)
 
-    def upload(self, source: Path, path: str) -> bool:
-        """Bring a file of this machine there; False when one of that size lies there already.
-
-        Only for paths under which never anything else is written: then an upload that was cut short is repeated, and
-        a whole one is not.
-        """
-        if self.size(path) == source.stat().st_size:
-            return False
+    def upload(self, source: Path, path: str) -> None:
+        """Bring a file of this machine there, whatever was there."""
 
         def once() -> None:
             if not _is_local(self._fs):
@@ -194,7 +193,6 @@ class Files:
                 Path(draft).unlink(missing_ok=True)
 
         self._try("upload", path, once)
-        return True
 
     def remove(self, path: str) -> None:
         """Remove a file, if there is one."""

@@ -212,8 +212,8 @@ class Shelf:
         mine = self.store.peek(key)
         if self.listing.settled(key, mine.content):
             return "same"
-        theirs = self.manifest(key)
-        if theirs is None:
+        theirs = self.manifest(key) if key in self.listing else None
+        if theirs is None:  # as far as is known; else creating the manifest says so
             theirs = self._send(mine)
             if theirs is None:
                 return "sent"
@@ -229,7 +229,10 @@ class Shelf:
         """Send an artifact; return the manifest of whoever was faster, or None."""
         self._settle_inputs(mine)
         folder = self.store.open(mine.key)  # every byte is checked before it is shared
-        new = [name for name in mine.files if self.files.upload(folder / name, _file(mine, name))]
+        there = self.files.sizes(_folder(mine))  # of an upload that was interrupted: nothing else has these names
+        new = [name for name, file in mine.files.items() if there.get(name) != file.bytes]
+        for name in new:
+            self.files.upload(folder / name, _file(mine, name))
         while self.files.create(f"manifests/{mine.key}.json", mine.to_bytes()) is not None:
             if theirs := self.manifest(mine.key):  # else it was put aside just now
                 return theirs
@@ -280,8 +283,12 @@ class Shelf:
             lock.release()
 
 
+def _folder(manifest: Manifest) -> str:
+    return f"files/{manifest.key[:2]}/{manifest.key}/{manifest.content[:16]}"
+
+
 def _file(manifest: Manifest, name: str) -> str:
-    return f"files/{manifest.key[:2]}/{manifest.key}/{manifest.content[:16]}/{name}"
+    return f"{_folder(manifest)}/{name}"
 
 
 def _bytes(manifest: Manifest) -> int:
