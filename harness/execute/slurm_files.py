@@ -37,8 +37,9 @@ _OURS = ("--array", "-a", "--dependency", "-d", "--wrap", "--parsable", "--reque
 class Asked:
     """What the scripts need to know beside the jobs.
 
-    ``store`` opens the store on every node: a folder or a URL. ``report`` are pytest's arguments in the last step, ``options`` go to every ``sbatch``, ``throttle`` bounds how many
-    tasks of an array run at once, and ``noted`` goes into the manifest of every artifact.
+    ``store`` opens the store on every node: a folder or a URL. ``report`` are pytest's arguments in the last step,
+    ``options`` go to every ``sbatch``, ``throttle`` bounds how many tasks of an array run at once, and ``noted`` goes
+    into the manifest of every artifact.
     """
 
     name: str
