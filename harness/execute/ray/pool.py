@@ -30,6 +30,7 @@ from harness.execute.ray import alike
 from harness.execute.ray.bench import Bench, Post, Work
 from harness.execute.ray.connect import Link, join, silence
 from harness.execute.ray.seat import Brief, Report, Told
+from harness.execute.resident_lane import identity
 
 AHEAD = 2
 """So many jobs for each place of the cluster are asked for at once: as many wait as run, the urgent ones first."""
@@ -273,8 +274,5 @@ def _device(job: Job) -> Device:
 
 
 def _wants(job: Job) -> str:
-    """Name what a seat best has loaded for a job: the imports of its lane or, on a GPU, its base model."""
-    if _device(job) == "cpu":
-        return lane_name(job)
-    base = job.params.get("model") or {}
-    return job.inputs.get("base") or f"{base.get('hf', '')}@{base.get('revision', '')}"
+    """Name what a seat best has loaded for a job: the imports of its lane or, on a GPU, its engine and base model."""
+    return identity(job) if _device(job) == "cuda" else lane_name(job)
