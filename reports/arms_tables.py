@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.contracts.analyses import ArmLength, Breakdown, Effect, LengthControl
 from harness.core.numbers import format_count, format_interval, format_value, plural_of
-from reports.arms_words import BY_RULE
+from reports.arms_words import BY_RULE, at_end, level_with
 from reports.records import ReportModel
 from reports.tables import TextTable
 
@@ -40,8 +40,8 @@ def _arms(found: Breakdown, where: str) -> TextTable:
                 arm.arm,
                 f"{format_count(arm.hits)} of {format_count(arm.n)}",
                 format_value(arm.rate, "proportion"),
-                f"{format_value(low.rate, 'proportion')} ({low.level})",
-                f"{format_value(high.rate, 'proportion')} ({high.level})",
+                f"{format_value(low.rate, 'proportion')} ({at_end(level_with(arm, low), found.unit)})",
+                f"{format_value(high.rate, 'proportion')} ({at_end(level_with(arm, high), found.unit)})",
                 *(_tokens(lengths[arm.arm], found.unit) if arm.arm in lengths else ("not known", "")),
             )
         )
@@ -53,8 +53,8 @@ def _arms(found: Breakdown, where: str) -> TextTable:
 
 def _tokens(length: ArmLength, unit: str) -> tuple[str, str]:
     span = f"{length.lowest:,.1f} ({length.lowest_at}) to {length.highest:,.1f} ({length.highest_at})"
-    everywhere = f" ({length.everywhere:,.1f} over all {plural_of(unit)})" if length.everywhere != length.tokens else ""
-    return f"{length.tokens:,.1f}{everywhere}", span
+    own, everywhere = f"{length.tokens:,.1f}", f"{length.everywhere:,.1f}"
+    return own if own == everywhere else f"{own} ({everywhere} over all {plural_of(unit)})", span
 
 
 def _units(found: Breakdown, where: str) -> TextTable:

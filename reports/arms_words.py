@@ -81,10 +81,11 @@ def directions(pair: Pair) -> Markup:
         head = f"No {found.unit} is higher {arms}"
     rest = [f"{format_count(move.fell)} {_is(move.fell)} lower{_named(move)}"] if move.fell else []
     rest += [f"{format_count(move.same)} {_is(move.same)} equal"] if move.same else []
-    span = (
-        f"from {format_value(move.lowest, 'pp', signed=True)} for {md(move.lowest_at)} to "
-        f"{format_value(move.highest, 'pp', signed=True)} for {md(move.highest_at)}"
+    low, high = (
+        f"{format_value(size, 'pp', signed=True)}{'' if move.same > 1 and not size else f' for {md(at)}'}"
+        for size, at in ((move.lowest, move.lowest_at), (move.highest, move.highest_at))
     )
+    span = f"from {low} to {high}"
     return Markup(f"{listed_markup([head, *rest])}: {span}")
 
 
@@ -109,8 +110,8 @@ def _extremes(arm: ArmCounts, unit: str) -> str:
         return f"all stand at {format_value(high.rate, 'proportion')}"
     top, bottom = level_with(arm, high), level_with(arm, low)
     return (
-        f"{_at_end(top, unit)} {_is(len(top))} highest ({format_value(high.rate, 'proportion')}) and "
-        f"{_at_end(bottom, unit)} lowest ({format_value(low.rate, 'proportion')})"
+        f"{at_end(top, unit)} {_is(len(top))} highest ({format_value(high.rate, 'proportion')}) and "
+        f"{at_end(bottom, unit)} lowest ({format_value(low.rate, 'proportion')})"
     )
 
 
@@ -119,7 +120,8 @@ def level_with(arm: ArmCounts, end: Part) -> list[str]:
     return [part.level for part in arm.parts if part.rate == end.rate]
 
 
-def _at_end(levels: Sequence[str], unit: str) -> str:
+def at_end(levels: Sequence[str], unit: str) -> str:
+    """Name the units at one end, or say how many they are."""
     return str(listed(levels)) if len(levels) <= MOST_NAMED else count_noun(len(levels), unit)
 
 

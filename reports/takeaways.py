@@ -109,7 +109,7 @@ def _rest(result: HypothesisResult, model: ReportModel) -> str:
 
 def units(pair: arms_words.Pair, model: ReportModel) -> Markup:
     """Say which units moved which way, and which lead and trail on both sides."""
-    return Markup(f"**{_stamp(model)}{arms_words.directions(pair)}.** {arms_words.extremes(pair)}")
+    return Markup(f"{_bold(Markup(f'{arms_words.directions(pair)}.'), model)} {arms_words.extremes(pair)}")
 
 
 def control_arm(pair: arms_words.Pair, model: ReportModel) -> tuple[Markup | None, list[HypothesisResult]]:
