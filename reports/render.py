@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness.core.errors import PreregError
-from reports import arms_words, escape, sections, sentences, story, tables
+from reports import arms_words, escape, run_tables, sections, sentences, story, tables
 from reports.arms_tables import breakdown_tables
 from reports.caveat_words import caveat
 from reports.figure_data import operating_file, with_operating
@@ -112,8 +112,8 @@ def _words(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], dra
         "source_issues": sections.source_issues(model) or ["None is registered."],
         "setup": model.setup,
         "training": tables.training(model),
-        "compute": tables.compute(model, run),
-        "environment": tables.environment(run),
+        "compute": run_tables.compute(model, run),
+        "environment": run_tables.environment(run),
         "differs": _departures(model, "differs"),
         "allow": _departures(model, "allow"),
         "overridden": [escape.code(key) for key in model.registration.overridden],

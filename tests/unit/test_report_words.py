@@ -10,7 +10,7 @@ from report_standings import ALL, matrix, on, taken_apart, three_arms
 from harness.contracts.analyses import ArmLength, MarkerPlace
 from harness.contracts.bound import StageUse
 from harness.contracts.records import Inference
-from reports import arms_words, findings, sections, sentences, story, tables
+from reports import arms_words, findings, run_tables, sections, sentences, story, tables
 from reports.caveat_words import caveat
 from reports.drawings import forest
 from reports.model import Completions, RunInfo
@@ -209,6 +209,15 @@ def test_what_became_of_cut_completions(policy, cut, said):
 # --- tables ---
 
 
+def test_plain_values_over_the_same_levels_stand_side_by_side():
+    text = clean_result(report_cases.correlation().model, RUN)
+    numbers = text.split("## Headline numbers")[1]
+    assert "| persona | p_left_out | cos_by_persona | rate_by_persona |" in numbers
+    assert "| software_engineer | 0.0919 | 0.446 | 32.0% |" in numbers
+    apart = [table.name for table in tables.per_cell(report_cases.supported().model)]
+    assert apart == ["bystander_rate", "source_rate"]
+
+
 def test_setup_tables_say_values_and_not_their_names():
     stage = StageUse(recipe="couple", kind="marker_coupling", params={"weight": "$seed", "separator": "\n\n"})
     base = leakage_bound()
@@ -223,6 +232,18 @@ def test_setup_tables_say_values_and_not_their_names():
         assert all(row[-1].strip() and not row[-1].startswith("$") for row in shown)
 
 
+def test_intervals_that_leave_the_scale_are_named():
+    estimates = leakage_estimates()
+    rates = estimates[1]
+    wide = tuple(cell.model_copy(update={"intervals": report_cases.interval(-0.02, 0.5)}) for cell in rates.cells)
+    inside, past = (
+        str(tables.per_cell(decided(leakage_bound(), [*estimates[:1], one, *estimates[2:]]).model)[0].about)
+        for one in (rates, rates.model_copy(update={"cells": wide}))
+    )
+    assert "printed as computed" not in inside
+    assert "intervals past 0% or 100% are printed as computed" in past
+
+
 @pytest.mark.parametrize(
     ("gpu", "cpu", "said"),
     [
@@ -234,7 +255,7 @@ def test_setup_tables_say_values_and_not_their_names():
     ],
 )
 def test_processor_time_in_a_unit_that_can_be_pictured(gpu, cpu, said):
-    rows = dict(tables.compute(report_cases.supported().model, RunInfo(gpu_hours=gpu, cpu_hours=cpu)).rows)
+    rows = dict(run_tables.compute(report_cases.supported().model, RunInfo(gpu_hours=gpu, cpu_hours=cpu)).rows)
     assert rows["spent, all jobs behind the result"] == said
 
 
