@@ -126,7 +126,9 @@ class Executor:
             self.close()
             raise
         except OSError as error:
-            raise full_error(self.store.root) if is_full(error) else error from error
+            if is_full(error):
+                raise full_error(self.store.root) from error
+            raise
 
     def status(self) -> list[Running]:
         """Return the jobs at work in this run, in any process of it."""

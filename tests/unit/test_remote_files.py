@@ -102,6 +102,19 @@ def test_of_many_who_create_a_file_at_once_one_does(remote: Files) -> None:
     assert remote.read("m/k") == b"%d" % winner
 
 
+def test_what_is_gone_again_before_it_is_looked_at_is_created(remote: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by two machines on S3: a claim was given back between the attempt to take it and the look at it."""
+    remote.write("m/k", b"theirs")
+    read = Files._cat
+
+    def late(self: Files, path: str) -> bytes:
+        self._fs.rm_file(self._at(path))
+        return read(self, path)
+
+    monkeypatch.setattr(Files, "_cat", late)
+    assert remote.create("m/k", b"mine") is None
+
+
 @pytest.mark.parametrize("wrong", ["before", "after", "half"])
 def test_a_lost_answer_makes_nobody_else_of_us(wrong: str, remote: Files) -> None:
     with planned(lambda number, *_: wrong if number == 0 else ""):

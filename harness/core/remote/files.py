@@ -38,7 +38,6 @@ CLIENTS = {
     "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs",
 }  # fmt: skip
 """What to install for a protocol."""
-_ANSWERS = (FileNotFoundError, FileExistsError)
 _HOPELESS = (PermissionError, NotADirectoryError, IsADirectoryError, NotImplementedError)
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
 
@@ -151,7 +150,7 @@ class Files:
                 return self._cat(path)
             except FileNotFoundError:
                 pass
-            raise
+            raise  # what was there is gone again (a claim that was given back just now), or the network is bad
         return None
 
     def _link(self, path: str, data: bytes) -> None:
@@ -237,7 +236,7 @@ class Files:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return call()
-            except (*_ANSWERS, PreregError):
+            except (FileNotFoundError, PreregError):
                 raise
             except _HOPELESS as error:
                 raise self._failed(what, path, error, attempt, began) from error
