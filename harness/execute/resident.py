@@ -96,7 +96,10 @@ class Host:
         while not self._should_leave(time.monotonic() - since):
             if not asks.poll(1000 * LOOK):
                 continue
-            data = self.control.recv(1 << 16)
+            try:
+                data = self.control.recv(1 << 16)
+            except ConnectionError:
+                return None
             if not data:
                 return None
             self.buffer += data
@@ -138,12 +141,14 @@ class Host:
 
     def watch(self) -> None:
         """End this process, and whatever its job has started, when whoever asks is gone; look for a stopped run."""
-        while os.getppid() == self.parent and not self._hung_up():
-            if self.ending is not None:
-                self.ending.look()
-        if self.ending is not None and os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(LEFT)
+        try:
+            while os.getppid() == self.parent and not self._hung_up():
+                if self.ending is not None:
+                    self.ending.look()
+        finally:  # whatever happens: without this thread nobody would notice that the parent is gone
+            if self.ending is not None and os.getpgrp() == os.getpid():
+                os.killpg(0, signal.SIGKILL)
+            os._exit(LEFT)
 
     def _should_leave(self, waited: float) -> bool:
         if waited > self.idle:
@@ -158,9 +163,13 @@ class Host:
         closing.register(self.control, select.POLLIN | select.POLLHUP)
         if not closing.poll(1000):
             return False
-        with contextlib.suppress(BlockingIOError):
+        try:
             if not self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
                 return True
+        except BlockingIOError:
+            pass
+        except OSError:
+            return True  # reset: whoever asks died before they had read everything
         time.sleep(LOOK)  # a request, which is not ours to read
         return False
 

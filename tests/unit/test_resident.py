@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -325,7 +326,19 @@ def test_it_dies_with_its_parent(bench: Bench, busy: bool) -> None:
     if busy:
         wait_for(lambda: not alive(noted["helper"]))
     (slot,) = gpu_slots(["0"])
-    assert OwnedLock(slot.lock).holder() is None
+    wait_for(lambda: OwnedLock(slot.lock).holder() is None)  # it is freed with the last of its threads
+
+
+@pytest.mark.parametrize("unread", [b"", b"what the parent had not read yet"])
+def test_a_parent_that_is_gone_is_noticed_whatever_it_left_unread(tmp_path: Path, unread: bytes) -> None:
+    """A socket that is closed with something unread is reset, and reading from the other end is an error."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(unread)
+        theirs.close()
+        host = resident.Host(ours, os.getppid(), tmp_path / "lease.lock", keep=True)
+        assert host._hung_up()
+        assert host.next() is None
 
 
 def test_one_process_by_hand(bench: Bench) -> None:
