@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 # One thread per process: two OpenMP threads on shared cores ran up to ten times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: rehearse test faults test-browser test-vllm lint wheel clean
+.PHONY: rehearse test faults test-browser test-extras test-ray test-remote test-vllm lint wheel clean
 
 rehearse: $(READY)
 	$(BIN)/pytest preregs/issue_310.yaml --rehearse
@@ -26,11 +26,21 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	npm ci --prefix tests/browser --no-audit --no-fund
 	touch tests/browser/node_modules
 
+# A store on S3, against moto's server on 127.0.0.1; fails where s3fs or moto is missing. To install them:
+# .venv/bin/pip install s3fs 'moto[server,s3]'
+test-remote: $(READY)
+	PREREG_REMOTE=needed $(BIN)/pytest tests/remote
+
 # Ten times the kills of the ordinary suite, a full disk at each write in turn, and ten races: most of an hour. The
 # seed is printed; to draw the same again: make faults PREREG_FAULT_SEED=...
 faults: $(READY)
 	@seed=$${PREREG_FAULT_SEED:-$$(date +%s)}; echo "PREREG_FAULT_SEED=$$seed"; \
 	PREREG_FAULTS=$${PREREG_FAULTS:-200} PREREG_FAULT_SEED=$$seed $(BIN)/pytest tests/faults -n 2 --dist worksteal -rP
+
+# Jobs on a Ray cluster of two node processes on this machine; the ordinary suite leaves them out where there is no Ray.
+test-ray: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	PREREG_RAY=needed $(BIN)/pytest tests/cluster
 
 # The vLLM sampler against transformers, by vLLM's CPU build in an environment of its own (3 GB, three minutes).
 test-vllm: $(VLLM)/.ready
@@ -41,6 +51,11 @@ $(VLLM)/.ready: tests/engines/requirements.lock
 	$(VLLM)/bin/pip install --quiet --no-deps --require-hashes --requirement tests/engines/requirements.lock
 	$(VLLM)/bin/pip install --quiet --no-deps --editable .
 	touch $(VLLM)/.ready
+
+# RO-Crate, W&B and MLflow by the real libraries, without any network; fails where one is missing.
+test-extras: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[crate,wandb,mlflow]'
+	PREREG_EXTRAS=needed $(BIN)/pytest tests/extras
 
 lint: $(READY)
 	$(BIN)/ruff check .

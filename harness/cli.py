@@ -22,6 +22,7 @@ _MODULES = {
     "cli_simulate": ("simulate",),
     "cli_store": ("store", "replay"),
     "cli_report": ("report", "compare"),
+    "cli_export": ("export",),
 }
 """The commands of each module, in the order of the help. A command imports its own module and none of the others,
 which every pipeline's ``check`` and ``verify`` would wait for; one that is not listed here imports them all."""

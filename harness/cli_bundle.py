@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import PreregError
+from harness.core.places import is_url, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,12 +40,13 @@ def add(inner: Any, commands: Any) -> None:
     export.add_argument("--results", type=Path, default=Path("results"), help="folder of reports (default: results)")
     export.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
     export.add_argument("--with-models", action="store_true", help="carry base models and merged models too")
+    export.add_argument("--ro-crate", action="store_true", help="describe it as an RO-Crate too (needs rocrate)")
     export.add_argument("--with-data", action="store_true", help="carry finetuning data too")
-    export.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    export.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     export.set_defaults(run=_export)
     adopt = inner.add_parser("import", help="check a bundle and put it into a store and a folder")
     adopt.add_argument("bundle", type=Path, metavar="BUNDLE")
-    adopt.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    adopt.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     adopt.add_argument("--dir", type=Path, help="folder for the prereg, its files and its report (default: ID)")
     adopt.set_defaults(run=_import)
     replay = commands.add_parser(
@@ -53,7 +55,7 @@ def add(inner: Any, commands: Any) -> None:
         "writes the report again. Needs neither torch nor a GPU.",
     )  # fmt: skip
     replay.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle, or the folder of an imported one")
-    replay.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"),
+    replay.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"),
                         help="where an imported bundle's artifacts are; a bundle brings its own")  # fmt: skip
     replay.add_argument("--out", type=Path, default=Path("replayed"), help="folder of reports (default: replayed)")
     replay.add_argument("--recompute", metavar="ARM", default="",
@@ -74,15 +76,17 @@ def _export(options: argparse.Namespace) -> None:
     _declare()
     from harness.bundle.export import Wanted, export
     from harness.core.browse import sized
-    from harness.core.store import Store
+    from harness.core.places import open_store
 
     wanted = Wanted(
         options.file, options.rehearse, options.results, Path(options.data) if options.data else None,
-        models=options.with_models, data=options.with_data,
+        models=options.with_models, data=options.with_data, crate=options.ro_crate,
     )  # fmt: skip
     marked = "-rehearsal" if options.rehearse else ""
     out = options.out or Path(f"{options.file.stem}{marked}.prereg.zip")
-    contents, size = export(wanted, Store(options.store), out)
+    store = open_store(options.store)
+    store.connect()
+    contents, size = export(wanted, store, out)
     print(f"{out}: {contents.name}, {len(contents.carried)} artifacts, {sized(size)}")
     for why in sorted(set(contents.left_out.values())):
         print(f"  left out: {why}")
@@ -94,6 +98,11 @@ def _import(options: argparse.Namespace) -> None:
     from harness.core.store import Store
 
     _require(options.bundle)
+    if is_url(options.store):
+        raise PreregError(
+            f"a bundle is imported into a folder, and {options.store} is a URL. Give a folder with --store FOLDER, "
+            f"and then share it: prereg store push --all {options.store} --store FOLDER"
+        )
     store = Store(options.store)
     folder = options.dir or Path(_named(options.bundle))
     done = adopt(options.bundle, store, folder)
@@ -117,10 +126,13 @@ def _require(bundle: Path) -> None:
 
 def _replay(options: argparse.Namespace) -> int:
     _declare()
+    from harness.core.places import open_store
     from harness.core.store import Store
 
     if options.bundle.is_dir():
-        return _replayed(options, options.bundle, Store(options.store))
+        store = open_store(options.store)
+        store.connect()
+        return _replayed(options, options.bundle, store)
     from harness.bundle.adopt import adopt
 
     _require(options.bundle)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import PreregError
+from harness.core.places import place
 
 if TYPE_CHECKING:
     from harness.plan.register import Place
@@ -44,18 +45,20 @@ def _writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--tsa", default="", metavar="URL", help="have a time-stamping authority (RFC 3161) stamp it")
     parser.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
-    parser.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    parser.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of reports")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _place(options: argparse.Namespace) -> Place:
     from harness.compose import declare_kinds
-    from harness.core.store import Store
+    from harness.core.places import open_store
     from harness.plan.register import Place
 
     declare_kinds()
-    return Place(Store(options.store), options.results, Path(options.data) if options.data else None)
+    store = open_store(options.store)
+    store.connect()  # what was measured elsewhere before it was registered counts, too
+    return Place(store, options.results, Path(options.data) if options.data else None)
 
 
 def _seal(options: argparse.Namespace) -> None:

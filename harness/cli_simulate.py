@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness.core.places import place
+
 QUIET_FOR = 2.0
 """Seconds before progress is shown."""
 
@@ -31,7 +33,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     simulate.add_argument("--effect", action="append", default=[], metavar="NAME=a..b[:POINTS]", help="vary one effect")
     simulate.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
-    simulate.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    simulate.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     simulate.add_argument("--out", type=Path, help="folder for the figure (default: beside the stored JSON)")
     simulate.add_argument("--no-figures", action="store_true")
     simulate.add_argument("--json", action="store_true", help="print JSON")
@@ -45,7 +47,7 @@ def _simulate(options: argparse.Namespace) -> None:
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
     from harness.core.ident import canonical
-    from harness.core.store import Store
+    from harness.core.places import open_store
     from harness.decide.simulate import grid_of, simulate, store_simulation
     from harness.decide.simulation.components import load_components, parse_run_sd
     from harness.decide.simulation.figure import write_figures
@@ -62,7 +64,7 @@ def _simulate(options: argparse.Namespace) -> None:
     found = simulate(
         bound, components, experiments=options.experiments, seed=options.seed, grids=grids, tell=_Progress()
     )
-    store = Store(options.store)
+    store = open_store(options.store)
     store.prepare()
     path = store_simulation(found, store.root)
     written = [] if options.no_figures else write_figures(found, options.out or path.parent)

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import cli_bundle
+from harness import cli_bundle, cli_remote
 from harness.core.errors import PreregError
+from harness.core.places import is_url, place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,10 +65,11 @@ def add(commands: Any) -> None:
     gc.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
     _store(gc, _gc)
     cli_bundle.add(inner, commands)
+    cli_remote.add(inner)
 
 
 def _store(parser: argparse.ArgumentParser, run: Any, *, plans: bool = False) -> None:
-    parser.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    parser.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
     if plans:
         parser.add_argument(
             "--of", type=Path, metavar="FILE", help="the prereg whose labels and planned jobs are meant"
@@ -80,9 +82,13 @@ def _store(parser: argparse.ArgumentParser, run: Any, *, plans: bool = False) ->
 
 
 def _opened(options: argparse.Namespace) -> Store:
-    from harness.core.store import Store
+    from harness.core.places import open_store, open_url
 
-    store = Store(options.store)
+    if is_url(options.store):
+        remote = open_url(options.store)
+        remote.connect(create=False)
+        return remote
+    store = open_store(options.store)
     if not (store.root / "objects").is_dir():
         raise PreregError(f"there is no store at {store.root}. Give it with --store FOLDER or PREREG_STORE")
     return store
@@ -90,10 +96,11 @@ def _opened(options: argparse.Namespace) -> Store:
 
 def _ls(options: argparse.Namespace) -> None:
     from harness.core.browse import rows, sized
+    from harness.core.remote.store import RemoteStore
 
     store = _opened(options)
     count = size = 0
-    for row in rows(store):
+    for row in cli_remote.rows(store) if isinstance(store, RemoteStore) else rows(store):
         if options.kind not in ("", row.kind, row.kind.partition("/")[0]) or options.label not in row.label:
             continue
         if options.json:
@@ -104,13 +111,17 @@ def _ls(options: argparse.Namespace) -> None:
         count += 1
         size += row.bytes
     if not options.json:
-        print(f"{count} artifacts, {sized(size)} in {store.root}")
+        print(f"{count} artifacts, {sized(size)} in {store.where}")
 
 
 def _browser(options: argparse.Namespace) -> Browser:
     from harness.core.browse import Browser
+    from harness.core.remote.store import RemoteStore
 
-    return Browser(_opened(options), _planned(options))
+    store = _opened(options)
+    if isinstance(store, RemoteStore):
+        cli_remote.learn(store)
+    return Browser(store, _planned(options))
 
 
 def _planned(options: argparse.Namespace) -> Mapping[str, Job]:
@@ -118,33 +129,39 @@ def _planned(options: argparse.Namespace) -> Mapping[str, Job]:
         return {}
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
+    from harness.plan.engine import VARIABLE, choice_of
     from harness.plan.plan import make_plan
 
     declare_kinds()
+    engine = choice_of(os.environ.get(VARIABLE, ""), VARIABLE)
     data = Path(options.data) if options.data else None
     bound = load_bound(options.of, rehearsal=options.rehearse, data_root=data)
-    return make_plan(bound, device="cpu" if options.rehearse else "cuda").jobs
+    return make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine).jobs
 
 
 def _show(options: argparse.Namespace) -> None:
-    from harness.core.browse import sized, total
+    from harness.core.browse import known_path, sized, total
     from harness.core.manifest import MANIFEST
 
     browser = _browser(options)
     known = browser.find(options.key)
     if options.json:
-        if known.state != "stored":
+        path = browser.store.path(known.key) / MANIFEST
+        if known.state == "elsewhere":
+            path = known_path(browser.store, known.key)
+        elif known.state != "stored":
             raise PreregError(f"{known.label} ({known.key[:12]}) is {known.state}, so it has no manifest here")
-        sys.stdout.write((browser.store.path(known.key) / MANIFEST).read_text("utf-8"))
+        sys.stdout.write(path.read_text("utf-8"))
         return
     print(f"{known.label}\n  key      {known.key}\n  kind     {known.kind} v{known.job.get('version')}")
     print(f"  state    {known.state}" + (f" in {browser.store.path(known.key)}" if known.state == "stored" else ""))
     for name in ("seed", "lane", "device"):
         if known.job.get(name) not in (None, ""):
             print(f"  {name:8} {known.job[name]}")
-    for title, content in (("engine", known.job.get("engine")), ("made", known.made), ("inputs", known.inputs)):
-        for place, (name, value) in enumerate((content or {}).items()):
-            print(f"  {title if place == 0 else '':8} {name}: {_plain(value)}")
+    made = {name: value for name, value in known.made.items() if name != "inputs"}  # digests, for machines
+    for title, content in (("engine", known.job.get("engine")), ("made", made), ("inputs", known.inputs)):
+        for row, (name, value) in enumerate((content or {}).items()):
+            print(f"  {title if row == 0 else '':8} {name}: {_plain(value)}")
     print(f"  params   {json.dumps(known.job.get('params'), ensure_ascii=False, indent=1, sort_keys=True)}")
     print(f"  files    {len(known.files)}, {total(known.files.values())}")
     for name, size in known.files.items():
@@ -181,12 +198,13 @@ def _diff(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from harness.core.browse import sized
+    from harness.core.remote.store import RemoteStore
     from harness.core.tidy import check_all
 
     store = _opened(options)
     count = size = damaged = 0
     told = time.monotonic()
-    for each in check_all(store):
+    for each in cli_remote.check_all(store) if isinstance(store, RemoteStore) else check_all(store):
         count += 1
         size += each.bytes
         if each.fault:
@@ -204,6 +222,8 @@ def _verify(options: argparse.Namespace) -> int:
 def _gc(options: argparse.Namespace) -> int:
     from harness.core.tidy import at_work, remove, unneeded
 
+    if is_url(options.store):
+        raise PreregError(cli_remote.no_gc(options.store))
     store = _opened(options)
     needed = (lambda key: True) if options.leftovers else _needed(options, store)
     working = at_work(store)

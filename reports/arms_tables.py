@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.contracts.analyses import ArmLength, Breakdown, Effect, LengthControl
-from harness.core.numbers import format_count, format_interval, format_value
-from reports.arms_words import BY_RULE
+from harness.core.numbers import format_count, format_interval, format_value, plural_of
+from reports.arms_words import BY_RULE, at_end, level_with
 from reports.records import ReportModel
 from reports.tables import TextTable
 
@@ -12,7 +12,7 @@ READS = {
     "stays": "the lead stays",
     "dissolves": "the lead dissolves",
     "reverses": "the lead turns round",
-    "unclear": "the lead does not shrink and can no longer be told from zero",
+    "unclear": "the lead does not shrink and can no longer be told apart from zero",
     "no lead": "no lead even without length",
 }
 
@@ -40,19 +40,21 @@ def _arms(found: Breakdown, where: str) -> TextTable:
                 arm.arm,
                 f"{format_count(arm.hits)} of {format_count(arm.n)}",
                 format_value(arm.rate, "proportion"),
-                f"{format_value(low.rate, 'proportion')} ({low.level})",
-                f"{format_value(high.rate, 'proportion')} ({high.level})",
-                *(_tokens(lengths[arm.arm]) if arm.arm in lengths else ("not known", "")),
+                f"{format_value(low.rate, 'proportion')} ({at_end(level_with(arm, low), found.unit)})",
+                f"{format_value(high.rate, 'proportion')} ({at_end(level_with(arm, high), found.unit)})",
+                *(_tokens(lengths[arm.arm], found.unit) if arm.arm in lengths else ("not known", "")),
             )
         )
     rows += [(arm, "not measured on every cell", "unknown", "", "", "", "") for arm in found.missing]
-    header = ("arm", "hits", "rate", f"lowest {found.unit}", f"highest {found.unit}", "mean tokens", "from to")
+    unit = found.unit
+    header = ("arm", "hits", "rate", f"lowest {unit}", f"highest {unit}", "mean tokens", f"shortest to longest {unit}")
     return TextTable(header, tuple(rows), name=f"Arms ({where}; {BY_RULE})")
 
 
-def _tokens(length: ArmLength) -> tuple[str, str]:
+def _tokens(length: ArmLength, unit: str) -> tuple[str, str]:
     span = f"{length.lowest:,.1f} ({length.lowest_at}) to {length.highest:,.1f} ({length.highest_at})"
-    return f"{length.tokens:,.1f} (everywhere {length.everywhere:,.1f})", span
+    own, everywhere = f"{length.tokens:,.1f}", f"{length.everywhere:,.1f}"
+    return own if own == everywhere else f"{own} ({everywhere} over all {plural_of(unit)})", span
 
 
 def _units(found: Breakdown, where: str) -> TextTable:

@@ -6,6 +6,7 @@ Nothing here was registered, which every sentence that could be read as a test s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -18,6 +19,7 @@ from harness.contracts.analyses import (
     LengthContrast,
     LengthControl,
     MarkerPlace,
+    Part,
     Reading,
 )
 from harness.core.numbers import count_noun, format_count, format_interval, format_value, phrase_p, plural_of
@@ -79,11 +81,12 @@ def directions(pair: Pair) -> Markup:
         head = f"No {found.unit} is higher {arms}"
     rest = [f"{format_count(move.fell)} {_is(move.fell)} lower{_named(move)}"] if move.fell else []
     rest += [f"{format_count(move.same)} {_is(move.same)} equal"] if move.same else []
-    span = (
-        f"from {format_value(move.lowest, 'pp', signed=True)} for {md(move.lowest_at)} to "
-        f"{format_value(move.highest, 'pp', signed=True)} for {md(move.highest_at)}"
+    low, high = (
+        f"{format_value(size, 'pp', signed=True)}{'' if move.same > 1 and not size else f' for {md(at)}'}"
+        for size, at in ((move.lowest, move.lowest_at), (move.highest, move.highest_at))
     )
-    return Markup(f"{' and '.join([head, *rest]) if len(rest) < 2 else ', '.join([head, *rest])}: {span}")
+    span = f"from {low} to {high}"
+    return Markup(f"{listed_markup([head, *rest])}: {span}")
 
 
 def _is(count: int) -> str:
@@ -97,17 +100,29 @@ def _named(move: Direction) -> str:
 def extremes(pair: Pair) -> Markup:
     """Say which unit leads and which trails on both sides."""
     right, left = pair.right, pair.left
-    return Markup(f"In {md(right.arm)} {_extremes(right)}; in {md(left.arm)} {_extremes(left)}.")
+    unit = pair.found.unit
+    return Markup(f"In {md(right.arm)} {_extremes(right, unit)}; in {md(left.arm)} {_extremes(left, unit)}.")
 
 
-def _extremes(arm: ArmCounts) -> str:
+def _extremes(arm: ArmCounts, unit: str) -> str:
     high, low = arm.highest, arm.lowest
     if high.rate == low.rate:
         return f"all stand at {format_value(high.rate, 'proportion')}"
+    top, bottom = level_with(arm, high), level_with(arm, low)
     return (
-        f"{md(high.level)} is highest ({format_value(high.rate, 'proportion')}) and {md(low.level)} lowest "
-        f"({format_value(low.rate, 'proportion')})"
+        f"{at_end(top, unit)} {_is(len(top))} highest ({format_value(high.rate, 'proportion')}) and "
+        f"{at_end(bottom, unit)} lowest ({format_value(low.rate, 'proportion')})"
     )
+
+
+def level_with(arm: ArmCounts, end: Part) -> list[str]:
+    """Return every unit whose rate is that of the highest or lowest one."""
+    return [part.level for part in arm.parts if part.rate == end.rate]
+
+
+def at_end(levels: Sequence[str], unit: str) -> str:
+    """Name the units at one end, or say how many they are."""
+    return str(listed(levels)) if len(levels) <= MOST_NAMED else count_noun(len(levels), unit)
 
 
 def others(pair: Pair) -> list[ArmCounts]:
@@ -143,14 +158,17 @@ def length_sentence(pair: Pair, contrasts: Sequence[tuple[str, str]]) -> Markup:
     arms = [name for name in dict.fromkeys(name for each in contrasts for name in each) if name in by_name]
     said = [f"{tokens(by_name[name])} in {md(name)}" for name in arms]
     leads = [lead for one, two in contrasts if (lead := length_contrast(pair, one, two)) is not None]
-    lengths = f"Completions average {listed_markup(said)}{_apart(leads, pair)}"
+    over = f"Over all {count_noun(found.units, pair.found.unit)}, completions" if found.units > 1 else "Completions"
+    lengths = f"{over} average {listed_markup(said)}{_apart([by_name[name] for name in arms], pair)}"
     if not leads:
         why = found.reason or f"{listed(found.left_out)} has no finite odds"
         return Markup(f"{lengths}; whether length explains the difference is not known: {md(why)} ({BY_RULE}).")
     told = "; ".join(
         _LENGTH[each.reading](f"the lead of {md(each.leader)} over {md(each.other)}", each) for each in leads
     )
-    return Markup(f"{lengths}. With log length in the model ({BY_RULE}) {told}{_slope(found, leads)}.")
+    fitted = any(each.reading != "no lead" for each in leads)
+    head = f"With log length in the model ({BY_RULE})" if fitted else f"As to length ({BY_RULE}),"
+    return Markup(f"{lengths}. {head} {told}{_slope(found, leads)}.")
 
 
 def _slope(found: LengthControl, leads: Sequence[LengthContrast]) -> str:
@@ -159,7 +177,7 @@ def _slope(found: LengthControl, leads: Sequence[LengthContrast]) -> str:
     if found.slope is None or found.slope.p < USUAL_P or not blurred:
         return ""
     p = phrase_p(found.slope.p)
-    return f". Length itself cannot be told from zero either ({p}): the arm and its length cannot be separated"
+    return f". Length itself cannot be told apart from zero either ({p}): the arm and its length cannot be separated"
 
 
 def listed_markup(parts: Sequence[str]) -> str:
@@ -167,15 +185,17 @@ def listed_markup(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _apart(leads: Sequence[LengthContrast], pair: Pair) -> str:
-    if not leads or any(each.overlap for each in leads):
+def _apart(lengths: Sequence[ArmLength], pair: Pair) -> str:
+    """Say that equal lengths never occur: no two of the arms have a unit as short or as long as one of the other."""
+    ordered = sorted(lengths, key=lambda each: each.lowest)
+    if len(ordered) < 2 or any(one.highest >= two.lowest for one, two in pairwise(ordered)):
         return ""
-    return f", and no {pair.found.unit} of one arm is as short or as long as any of another"
+    return f", and the lengths of the {plural_of(pair.found.unit)} do not overlap between these arms"
 
 
 def _dissolves(lead: str, each: LengthContrast) -> str:
     return (
-        f"{lead} dissolves: what is left cannot be told from zero ({phrase_p(each.controlled.p)} instead of "
+        f"{lead} dissolves: what is left cannot be told apart from zero ({phrase_p(each.controlled.p)} instead of "
         f"{_p(each.plain.p)}), so that it may be a matter of length"
     )
 
@@ -189,10 +209,12 @@ _LENGTH: dict[Reading, Callable[[str, LengthContrast], str]] = {
     "stays": lambda lead, each: f"{lead} stays ({phrase_p(each.controlled.p)})",
     "reverses": lambda lead, each: f"{lead} turns round ({phrase_p(each.controlled.p)})",
     "unclear": lambda lead, each: (
-        f"{lead} does not shrink, but can no longer be told from zero ({phrase_p(each.controlled.p)} instead of "
+        f"{lead} does not shrink, but can no longer be told apart from zero ({phrase_p(each.controlled.p)} instead of "
         f"{_p(each.plain.p)})"
     ),
-    "no lead": lambda lead, each: f"{lead} cannot be told from zero even without length ({phrase_p(each.plain.p)})",
+    "no lead": lambda lead, each: (
+        f"{lead} cannot be told apart from zero even without length in the model ({phrase_p(each.plain.p)})"
+    ),
 }
 
 
@@ -217,10 +239,19 @@ def spam(pair: Pair) -> Markup:
         heap = _heap(lengths[arm.arm], pair.found)
         return Markup(
             f"{md(arm.arm)} carries the marker in {span} of completions whatever the {found_unit(pair)} "
-            f"({count_noun(found.units, found_unit(pair))}, {tokens(lengths[arm.arm])} on average{heap}): that is what "
-            f"marker spam looks like, and not leakage to particular {plural_of(found_unit(pair))}{place}."
+            f"({count_noun(found.units, found_unit(pair))}, {tokens(lengths[arm.arm])} on average{heap}): "
+            f"{_looks_like(arm.arm, pair)}{place}."
         )
     return Markup("")
+
+
+def _looks_like(arm: str, pair: Pair) -> str:
+    """Say what a marker everywhere is: spam, unless it mostly stands once, at the very end."""
+    units = plural_of(found_unit(pair))
+    place = next((each for each in pair.found.places if each.arm == arm), None)
+    if place is not None and place.ending > 0.5:
+        return f"that is leakage to all {units} alike, and not to particular ones"
+    return f"that is what marker spam looks like, and not leakage to particular {units}"
 
 
 def found_unit(pair: Pair) -> str:
@@ -232,8 +263,8 @@ def _heap(length: ArmLength, found: Breakdown) -> str:
     control = found.length
     if control is None or control.longest is None or not length.at_longest or length.at_longest < 2:
         return ""
-    of = f"{format_count(length.at_longest)} of {format_count(control.units)} medians"
-    return f"; {of} are the longest recorded, {control.longest:,.0f} tokens"
+    of = f"{format_count(length.at_longest)} of {count_noun(control.units, found.unit)}"
+    return f"; for {of} the median is the longest one recorded, {control.longest:,.0f} tokens"
 
 
 def _place(arm: str, found: Breakdown) -> str:
@@ -255,6 +286,6 @@ def place_sentence(found: Breakdown) -> Markup:
 
 def _places_words(place: MarkerPlace) -> str:
     return (
-        f"in {count_noun(place.hits, 'hit')} it stands {place.times:.1f} times on average and in "
+        f"in {count_noun(place.hits, 'hit')} the marker stands {place.times:.1f} times on average and in "
         f"{format_value(place.ending, 'proportion')} of them once, at the very end"
     )

@@ -10,6 +10,7 @@ from harness.contracts.records import Fact, HypothesisResult
 from harness.core.numbers import format_interval, format_n, format_rel, format_threshold, format_value, phrase_p
 from reports.escape import code, join, md
 from reports.records import EstimateRow, ReportModel
+from reports.sentences import named
 
 Say = Callable[[EstimateRow], Markup]
 WANTED = {"supported": "true", "not supported": "false", "killed": "true", "inconclusive": "unknown"}
@@ -60,10 +61,16 @@ def contrast(row: EstimateRow) -> Markup:
     """Say a contrast as a sentence: ``C2 is 30.0 pp above C1 (55.0% against 25.0%)``; else as :func:`values`."""
     value = row.estimate.cells[0].value if len(row.estimate.cells) == 1 else None
     if len(row.sides) != 2 or value is None or any(side.value is None for side in row.sides):
-        return values(row)
+        return _stated(row, values(row))
     unit = "proportion" if row.display == "pp" else row.display
     one, two = (format_value(side.value, unit) for side in row.sides)
     return Markup(f"{_gap(row, value)} ({one} against {two})")
+
+
+def _stated(row: EstimateRow, said: Markup) -> Markup:
+    """```x` −0.6`` as the beginning of a sentence: ```x` is −0.6``."""
+    name = code(row.estimate.name)
+    return Markup(f"{name} is{said.removeprefix(name)}") if said.startswith(f"{name} ") else said
 
 
 def short(fact: Fact, model: ReportModel, say: Say = values) -> Markup:
@@ -93,7 +100,8 @@ def short(fact: Fact, model: ReportModel, say: Say = values) -> Markup:
     return join([said or Markup(format_value(fact.value, unit)), Markup(missed)], ", ")
 
 
-def _nothing(row: EstimateRow) -> Markup:
+def nothing(row: EstimateRow) -> Markup:
+    """Say nothing of an estimate: where its numbers were told just before, or are not to be named."""
     return Markup("")
 
 
@@ -115,12 +123,12 @@ def together(facts: list[Fact], model: ReportModel, say: Say = values, *, rest: 
     said = [short(first, model, say)]
     for other in facts[1:]:
         if subject(other, model) is told and other.unit == "p" and other.value is not None:
-            said.append(short(other, model, _nothing))
+            said.append(short(other, model, nothing))
             break
     others = [fact for fact in facts[1:] if subject(fact, model) is not told and fact.value is not None]
     if rest and others:
-        name = code(others[0].estimate)
-        said.append(Markup(f"and {name} {short(others[0], model, _nothing)}"))
+        name = named(others[0].estimate, model)
+        said.append(Markup(f"and {name}: {short(others[0], model, nothing)}"))
     return join([each for each in said if each], ", ")
 
 
@@ -132,7 +140,8 @@ def n_of(row: EstimateRow | None, model: ReportModel) -> Markup:
     if found is not None:
         return found
     total, _, levels = format_n(row.estimate.counts).partition(" (")
-    return Markup(f"N = {total}{f': {levels[:-1]}' if levels else ''}")
+    both = ", both sides together" if levels and " − " in row.contrast else ""
+    return Markup(f"N = {total}{both}{f': {levels[:-1]}' if levels else ''}")
 
 
 def _per_arm(row: EstimateRow, model: ReportModel) -> Markup | None:

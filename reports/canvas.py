@@ -216,7 +216,7 @@ def finish(
         )  # fmt: skip
         alt, caption = f"REHEARSAL: {alt}", f"REHEARSAL, toy models: {caption}"
     canvas.draw_without_rendering()  # settles the layout once for all three files
-    canvas.set_layout_engine("none")
+    canvas.set_layout_engine(None)
     files = {f".{kind}": _save(canvas, kind) for kind in ("png", "pdf", "svg")}
     files[".meta.json"] = _meta(model, name, caption, estimates, data)
     return Figure(name, files, alt, caption, spots(canvas))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from markupsafe import Markup
 
-from harness.core.numbers import format_interval, format_p, format_threshold, format_value, phrase_p
+from harness.core.numbers import count_noun, format_interval, format_p, format_threshold, format_value, phrase_p
 from reports.escape import code, md
 from reports.records import Caveat, Quantity
 
@@ -128,10 +129,10 @@ def _saturated(found: Caveat, n: _Numbers) -> Markup:
 
 
 _LENGTH = {
-    "dissolves": "dissolves when length is in the model: what is left cannot be told from zero",
+    "dissolves": "dissolves when length is in the model: what is left cannot be told apart from zero",
     "reverses": "turns round when length is in the model",
-    "unclear": "does not shrink when length is in the model, but can no longer be told from zero",
-    "no lead": "cannot be told from zero even without length in the model",
+    "unclear": "does not shrink when length is in the model, but can no longer be told apart from zero",
+    "no lead": "cannot be told apart from zero even without length in the model",
 }
 
 
@@ -145,10 +146,19 @@ def _length_unknown(found: Caveat, n: _Numbers) -> Markup:
     return Markup(f"Whether completion length explains {code(found.about)} is not known: {md(found.words['why'])}.")
 
 
+_POLICIES = {
+    "miss": (" and counted as a miss", " and counted as misses"),
+    "hit": (" and counted as a hit", " and counted as hits"),
+    "wrong": (" and counted as wrong",) * 2,
+    "drop": (" and left out",) * 2,
+}
+"""What becomes of one completion, and of several, under each policy."""
+
+
 def _truncated(found: Caveat, n: _Numbers) -> Markup:
-    policy = f" and counted as {md(found.words['policy'])}" if found.words["policy"] else ""
     cut = _count(n["truncated"])
-    verb = "was" if cut == 1 else "were"
+    one, more = _POLICIES.get(found.words["policy"], ("", ""))
+    verb, policy = ("was", one) if cut == 1 else ("were", more)
     return Markup(
         f"{cut:,} of {_shown(n['all'])} completions of {md(found.about)} {verb} cut off by the length limit{policy}."
     )
@@ -175,8 +185,12 @@ def _models_unseen(found: Caveat, n: _Numbers) -> Markup:
     return Markup("The recorded table does not compare base models: nothing here speaks about other models.")
 
 
+_LEVELS = re.compile(r"\b(\d+) levels of (\w+)")
+
+
 def _note(found: Caveat, n: _Numbers) -> Markup:
-    return Markup(f"{code(found.about)}: {md(found.words['note'])}.")
+    note = _LEVELS.sub(lambda match: count_noun(int(match[1]), match[2]), found.words["note"])
+    return Markup(f"{code(found.about)}: {md(note)}.")
 
 
 def _missing(found: Caveat, n: _Numbers) -> Markup:

@@ -188,4 +188,7 @@ def _deciding_measures(bound: Bound, rows: tuple[EstimateRow, ...]) -> list[Boun
 def _notes(rows: tuple[EstimateRow, ...]) -> Iterator[Caveat]:
     for row in rows:
         if row.estimate.note and row.deciding:
-            yield Caveat(code="NOTE", about=row.estimate.name, words={"note": row.estimate.note})
+            # That every p-value reads "for these trained models" is a caveat of the whole result.
+            parts = [part for part in row.estimate.note.split("; ") if part != "for these trained models"]
+            if parts:
+                yield Caveat(code="NOTE", about=row.estimate.name, words={"note": "; ".join(parts)})

@@ -12,7 +12,10 @@ from typing import NamedTuple
 from harness.contracts.analyses import Breakdown, LengthControl
 from harness.contracts.records import Fact
 from harness.core.numbers import format_count, plural_of
+from reports.arms_words import level_with
 from reports.records import Caveat, ReportModel
+from reports.samples import PER_CONDITION
+from reports.sentences import EXTREME
 
 
 class Counted(NamedTuple):
@@ -40,7 +43,9 @@ def of(total: int, word: str) -> str:
 def counted(model: ReportModel) -> Iterator[Counted]:
     """Yield every count that prose may say."""
     for row in model.estimates:
-        yield from _data(row.estimate.counts, row.estimate.name)
+        extreme = EXTREME.fullmatch(row.estimate.name)  # prose names the smallest of a table by the table
+        for name in (row.estimate.name, *([extreme[2]] if extreme else [])):
+            yield from _data(row.estimate.counts, name)
     for name, counts in _facts(model):
         yield from _data(counts, name)
     for found in model.comparisons:
@@ -67,7 +72,7 @@ def _facts(model: ReportModel) -> Iterator[tuple[str, dict[str, int]]]:
 def _data(counts: dict[str, int], owner: str) -> Iterator[Counted]:
     for dim, count in counts.items():
         if dim == "observations":
-            yield Counted(count, r"[:; (.)]|$", before="N = ", owner=owner)
+            yield Counted(count, r"[:;, (.)]|$", before="N = ", owner=owner)
         else:
             yield Counted(count, noun(dim), owner=owner)
 
@@ -117,11 +122,8 @@ _TALLIED = {
 
 
 def _samples(model: ReportModel) -> Iterator[Counted]:
+    yield Counted(PER_CONDITION, "per arm", before="At most ")
     for condition in model.conditions:
-        drawn = f"{format_count(condition.completions)} {noun('completion')}"
-        yield Counted(condition.hits, f"hits in {drawn}")
-        yield Counted(condition.completions, noun("completion"), before="hits in ")
-        yield Counted(condition.truncated, "cut off", before=rf"{format_count(condition.hits)} hits in {drawn}, ")
         for sample, length in zip(condition.samples, condition.lengths, strict=True):
             yield Counted(len(sample.text), of(length, "character"), before="first ")
             yield Counted(length, noun("character"))
@@ -131,6 +133,8 @@ def _breakdown(found: Breakdown) -> Iterator[Counted]:
     for arm in found.arms:
         yield Counted(arm.n, rf"{noun(found.noun)} (?:per arm|in )|{noun(found.noun)}\)")
         yield Counted(arm.hits, of(arm.n, found.noun))
+        for end in (arm.lowest, arm.highest):
+            yield Counted(len(level_with(arm, end)), rf"{noun(found.unit)} (?:are highest|lowest)")
     for move in found.directions:
         total = move.rose + move.fell + move.same
         arms = rf"higher in {re.escape(move.left)} than in {re.escape(move.right)}"
@@ -146,6 +150,6 @@ def _breakdown(found: Breakdown) -> Iterator[Counted]:
 
 
 def _length(control: LengthControl, unit: str) -> Iterator[Counted]:
-    yield Counted(control.units, noun("median"))
-    yield Counted(control.units, noun(unit), before=r"\(")
-    yield from (Counted(arm.at_longest, of(control.units, "median")) for arm in control.arms if arm.at_longest)
+    yield Counted(control.units, noun(unit), before=r"\(|[Oo]ver all ")
+    most = [arm.at_longest for arm in control.arms if arm.at_longest]
+    yield from (Counted(count, of(control.units, unit), before="for ") for count in most)

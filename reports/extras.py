@@ -17,6 +17,7 @@ from harness.contracts.bound import Bound
 from harness.contracts.records import Decision, Estimate, Job
 from harness.contracts.trees import expression_id
 from harness.core.store import Store
+from harness.plan.engine import LIBRARIES, named
 from harness.plan.plan import Plan
 from reports import model, records, render
 from reports.figure_data import stored_operating
@@ -24,9 +25,10 @@ from reports.html.completions import browser
 
 
 def write_up(
-    bound: Bound, plan: Plan, store: Store, decision: Decision, run: records.RunInfo, out: Path, *, figures: bool
-) -> records.ReportModel:
-    """Write the report of a decision from the store into ``out``; return what it says.
+    bound: Bound, plan: Plan, store: Store, decision: Decision, run: records.RunInfo, out: Path, *, figures: bool,
+    basis: str = "",
+) -> None:  # fmt: skip
+    """Write the report of a decision from the store into ``out``; ``basis`` is a digest of what it is made of.
 
     Whoever writes or rewrites a report comes through here, so that the same results give the same bytes.
 
@@ -36,8 +38,7 @@ def write_up(
     """
     found = extras(bound, plan, store)
     built = model.build(bound, decision, estimates(bound, plan, store), found)
-    render.write(built, run, out, figures=figures, completions=browser(bound, found))
-    return built
+    render.write(built, run, out, figures=figures, completions=browser(bound, found), basis=basis)
 
 
 def modelled(bound: Bound, plan: Plan, store: Store, decision: Decision) -> records.ReportModel:
@@ -74,7 +75,22 @@ def extras(bound: Bound, plan: Plan, store: Store) -> records.Extras:
         replays=tuple(_replays(plan, store)),
         operating=stored_operating(store.root, bound.meaning),
         breakdowns=tuple(_breakdowns(plan, store)),
+        engines=tuple(_engines(plan)),
     )
+
+
+def _engines(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """Say what each kind of work with models was planned for; it stands in the keys of what was made."""
+    rows: dict[tuple[str, ...], None] = {}
+    for job in plan.jobs.values():
+        engine = job.engine
+        for port, work in (("sampler", "samples"), ("trainer", "trains"), ("reader", "reads")):
+            if not any(name.split(".")[1:2] == [port] for name in engine if name.startswith("port.")):
+                continue
+            library = engine["engine"] if port == "sampler" else "transformers"
+            beside = ", ".join(named(engine, name) for name in LIBRARIES if name != library)
+            rows[work, named(engine, library), engine["device"], engine["dtype"], beside] = None
+    yield from sorted(rows)
 
 
 def _artifacts(plan: Plan, store: Store) -> Iterator[records.Artifact]:
@@ -177,8 +193,8 @@ def _replays(plan: Plan, store: Store) -> Iterator[records.Replay]:
         yield records.Replay(name="made-up table", expected=expected, returned=returned)
     null = _json(store, plan.null, "null.json") if plan.null else None
     if null:
-        expected = f"no effect: arm {null['arm']} against itself, sampled twice"
-        yield records.Replay(name="true null", expected=expected, returned=null["decision"]["verdict"])
+        name = f"true null: arm {null['arm']} against itself, sampled twice"
+        yield records.Replay(name=name, expected="anything but supported", returned=null["decision"]["verdict"])
 
 
 def _json(store: Store, key: str, name: str) -> Any:
@@ -193,5 +209,6 @@ def _parquet(store: Store, key: str, name: str) -> list[dict[str, Any]]:
         return []
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(raw)).to_pylist()
+    # Not read_table: that imports pyarrow's datasets and, with them, pandas.
+    rows: list[dict[str, Any]] = pq.ParquetFile(io.BytesIO(raw)).read().to_pylist()
     return rows

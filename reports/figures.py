@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from reports import parallel
+from reports import fonts, parallel
 from reports.canvas import STYLE, Drawing, Figure
 from reports.records import ReportModel
 
@@ -77,4 +77,5 @@ def _style() -> Iterator[None]:
             matplotlib.rcdefaults()
             for name, value in STYLE.items():
                 matplotlib.rcParams[name] = value  # type: ignore[index]
+            matplotlib.rcParams["font.family"] = fonts.families()
             yield

@@ -6,13 +6,15 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from harness.contracts.records import Finding, HypothesisResult
 from harness.core.numbers import count_noun
 from reports import briefs, sentences
 from reports.caveat_words import TRAINED_MODELS
-from reports.escape import join, md
+from reports.escape import code, join, md
 from reports.records import ReportModel
 
 STAMP = "REHEARSAL"
@@ -88,15 +90,23 @@ def _single(result: HypothesisResult, model: ReportModel) -> Markup:
         case "not supported":
             return Markup(f"Not shown that {claim}{tail}")
         case "killed":
-            return Markup(f"Given up as registered, the claim that {claim}{tail}")
+            return Markup(f"The claim that {claim} is given up{by_the_rule(model)}{tail}")
         case _:
             return Markup(f"Undecided whether {claim}{_undecided(result, model)}")
 
 
 def _unspecific(result: HypothesisResult, model: ReportModel) -> str:
-    """A claim of something specific is not repeated without saying so where no clause against a control arm holds."""
-    claims = "specific" in result.claim.lower()
-    return "; not shown to be specific" if claims and any(each.code == "SPECIFIC" for each in model.caveats) else ""
+    """Say so where a control arm was compared and not exceeded, or something specific is claimed and not shown."""
+    lacking = [each for each in model.caveats if each.code == "SPECIFIC"]
+    unmet = next((each for each in lacking if each.words["state"] == "not supported"), None)
+    if unmet is not None:
+        return f"; not shown to be specific to {md(unmet.words['arm'])}"
+    return "; not shown to be specific" if lacking and "specific" in result.claim.lower() else ""
+
+
+def by_the_rule(model: ReportModel) -> str:
+    """``, as registered`` where that was sealed before anything was known."""
+    return ", as registered" if model.decision.standing in ("confirmatory", "amended") else ""
 
 
 def _headed(claim: str) -> str:
@@ -127,6 +137,28 @@ def shut_gates(result: HypothesisResult, model: ReportModel) -> list[Finding]:
     ]
 
 
+def closed(shut: Sequence[Finding], model: ReportModel) -> Markup:
+    """Say which gates close a hypothesis, each with its numbers."""
+    said = []
+    for gate in shut:
+        numbers = sentences.facts([gate], gate.truth, model, most=1)
+        state = "failed" if gate.truth == "false" else "is unknown"
+        said.append(Markup(f"the gate {code(gate.name)} {state}{f' ({numbers})' if numbers else ''}"))
+    return join(said, "; ")
+
+
+def undecided(result: HypothesisResult, model: ReportModel) -> Markup:
+    """Say why a hypothesis is inconclusive: its gates with their numbers, its clause, or the decision's reason."""
+    shut = shut_gates(result, model)
+    if shut:
+        return closed(shut, model)
+    for clause in result.clauses:
+        if clause.truth == "unknown" and result.why.startswith(f"{clause.name}: ") and "; " not in result.why:
+            why = result.why.removeprefix(f"{clause.name}: ")
+            return Markup(f"its clause {code(clause.name)} could not be judged ({md(why)})")
+    return md(result.why)
+
+
 def summary_sentences(model: ReportModel) -> Markup:
     """Return the one or two sentences under the hero figure: the finding, for what it holds, what it was to mean."""
     if model.registration.rehearsal:
@@ -147,7 +179,7 @@ def summary_sentences(model: ReportModel) -> Markup:
 
 def finding_sentence(result: HypothesisResult, model: ReportModel) -> Markup:
     """Say what was found about one hypothesis: numbers, n, p, verdict, and for which models."""
-    name, trained = md(result.name), ", for these trained models," if _one_run(model) else ""
+    name = md(result.name)
     numbers = briefs.brief(result, model, briefs.contrast)
     facts = briefs.carrying(result, model)
     size = briefs.n_of(briefs.subject(facts[0], model), model) if facts and result.verdict != "inconclusive" else ""
@@ -155,24 +187,22 @@ def finding_sentence(result: HypothesisResult, model: ReportModel) -> Markup:
     of = f"{numbers}{f' ({notes})' if notes else ''}"
     of = f"I{of[1:]}" if of.startswith("interval ") else of
     head = f"{of}: " if of else ""
-    stands = _AS[model.decision.standing]
+    stands = f"{' for these trained models' if _one_run(model) else ''}{_AS[model.decision.standing]}"
     match result.verdict:
         case "supported":
-            return Markup(f"{head}{name}{trained} is supported{stands}")
+            return Markup(f"{head}{name} is supported{stands}")
         case "not supported":
-            return Markup(f"{head}{name}{trained} is not supported{stands}, which does not show that nothing is there")
+            return Markup(f"{head}{name} is not supported{stands}. This does not show that nothing is there")
         case "killed":
-            return Markup(f"{head}{name}{trained} is killed{stands}: the line of work ends here, as registered")
+            return Markup(f"{head}{name} is killed{stands}: the line of work ends here{by_the_rule(model)}")
         case _:
-            shut = shut_gates(result, model)
-            why = sentences.facts(shut, "false", model, most=2) or md(result.why)
-            return Markup(f"{name} is inconclusive: {why}")
+            return Markup(f"{name} is inconclusive: {undecided(result, model)}")
 
 
 def runs(model: ReportModel) -> str:
     """Say on how many training runs of each arm the numbers stand, where it is one or not recorded."""
     codes = {each.code for each in model.caveats}
-    one = "one trained model per arm" if any("arm" in each.dims for each in model.designs) else "one training run"
+    one = "one trained model per arm" if any("arm" in each.dims for each in model.designs) else "one seed"
     if "ONE_SEED" in codes:
         return one
     return f"no seeds are recorded, which counts as {one}" if "RUNS_UNSEEN" in codes else ""

@@ -82,6 +82,8 @@ class Extras(Record):
     operating: Operating | None = None
     breakdowns: tuple[Breakdown, ...] = ()
     """Analyses made by rule; they decide nothing."""
+    engines: tuple[tuple[str, ...], ...] = ()
+    """What sampled, trained and read: work, library, device, number format, and the libraries beside it."""
 
 
 class RunInfo(Record):

@@ -11,6 +11,7 @@ from harness.contracts.records import Fact
 from harness.core.numbers import format_threshold, format_value
 from reports.escape import md
 from reports.records import EstimateRow, ReportModel
+from reports.sentences import EXTREME
 
 Role = Literal["value", "threshold", "shortfall", "level", "times", "gap"]
 """What a number is said to be. A ``gap`` is the size of a difference, followed by its direction and its other side."""
@@ -112,14 +113,18 @@ def missed(model: ReportModel) -> Iterator[str]:
 def _fact(fact: Fact, model: ReportModel) -> Iterator[Known]:
     row = model.row(fact.estimate)
     unit = row.display if row else "pp" if fact.unit == "proportion" and "pp" in fact.text else fact.unit
+    # Prose names the smallest of a table by the table.
+    extreme = EXTREME.fullmatch(fact.estimate)
+    names = (fact.estimate, extreme[2]) if extreme else (fact.estimate,)
     if fact.value is not None:
-        yield Known(fact.value, unit, fact.estimate)
+        yield from (Known(fact.value, unit, name) for name in names)
     for limit in (fact.threshold, fact.upper):
         if limit is not None:
             tested = [row.estimate.name for row in model.estimates if any(t.name == fact.estimate for t in row.tests)]
-            yield from (Known(limit, unit, owner, "threshold") for owner in (fact.estimate, *tested))
+            yield from (Known(limit, unit, owner, "threshold") for owner in (*names, *tested))
     if fact.shortfall is not None and unit != "p":
-        yield Known(fact.shortfall, "pp" if unit == "proportion" else unit, fact.estimate, "shortfall")
+        shown = "pp" if unit == "proportion" else unit
+        yield from (Known(fact.shortfall, shown, name, "shortfall") for name in names)
 
 
 def _breakdown(found: Breakdown) -> Iterator[Known]:

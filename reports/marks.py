@@ -87,7 +87,10 @@ def _lines(leaf: Compare | Ci) -> Iterator[_Line]:
     if isinstance(leaf, Compare):
         yield _Line(leaf.left, leaf.rel, leaf.right)
         if isinstance(leaf.left, PValue):
-            yield _Line(links.tested(leaf.left)[0], leaf.left.rel, leaf.left.threshold, tested=True)
+            tree, two_sided = links.tested(leaf.left)
+            tree, two_sided = links.tested(leaf.left)
+            rel = "≠" if two_sided and constant(leaf.left.threshold) == 0 else leaf.left.rel
+            yield _Line(tree, rel, leaf.left.threshold, tested=True)
     elif leaf.rel is not None and leaf.bound is not None:
         yield _Line(leaf.of, leaf.rel, leaf.bound)
     elif leaf.low is not None and leaf.high is not None:

@@ -92,7 +92,7 @@ def build(
         conditions=found,
         completions=extras.completions,
         training=extras.training,
-        setup=setup_tables(bound),
+        setup=setup_tables(bound, extras.engines),
         replays=extras.replays,
         breakdowns=extras.breakdowns,
         designs=designs(bound),

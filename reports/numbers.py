@@ -19,7 +19,7 @@ from reports.escape import AT, md
 from reports.known import Known, Span, known_numbers, known_spans, missed
 from reports.quotes import code_texts, quotable
 from reports.records import ReportModel
-from reports.templating import sample_head
+from reports.templating import sample_head, sample_line
 
 _UNIT = r"\s?(?:%|pp\b|points\b|°|bits\b|nats\b|tokens\b)"
 _DIGITS = r"[−+-]?(?:\d(?:[\d,]*\d)?(?:\.\d+)?|\.\d+)(?:e[−+-]?\d+)?"
@@ -34,6 +34,7 @@ _WRITTEN_NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "ni
 _WRITTEN = re.compile(rf"(?i)\b(?:{'|'.join(_WRITTEN_NUMBERS)})(?= of \d)")
 _GAP = re.compile(r"(?:above|below) \w")
 _MISSED = re.compile(rf"{_DIGITS}(?:{_UNIT})? (?:short of|over) the registered {_DIGITS}(?:{_UNIT})?")
+_CONDITION = re.compile(r"[\d,]+ hits? in [\d,]+ completion")
 _SAMPLE = ("**Hit** —", "**Miss** —")
 _AFTER_SHORTFALL = ("short of", "over the registered")
 _UNITS = {
@@ -65,6 +66,7 @@ class _Checker:
             for condition in model.conditions
             for sample, length in zip(condition.samples, condition.lengths, strict=True)
         }
+        self.conditions = {" ".join(str(sample_line(each)).split()) for each in model.conditions}
         self.spans = list(known_spans(model))
         self.names = {row.estimate.name for row in model.estimates}
         self.quotes = _pattern(model)
@@ -77,6 +79,9 @@ class _Checker:
         for passage in _passages(markdown):
             if passage.startswith(_SAMPLE):
                 wrong += [] if passage in self.heads else [f"a sample that is none: “{passage[:77]}…”"]
+                continue
+            if _CONDITION.search(passage):
+                wrong += [] if passage in self.conditions else [f"hits of no arm: “{passage[:77]}…”"]
                 continue
             short = passage if len(passage) <= 80 else passage[:77] + "…"
             wrong += [f"{found} in “{short}”" for found in self._passage(passage)]
@@ -155,8 +160,10 @@ def _same_count(match: re.Match[str], each: Counted, about: set[str]) -> bool:
     if about and each.owner and each.owner not in about:
         return False
     before, after = match.string[: match.start()], match.string[match.end() :].lstrip(" ")
-    if each.before and not re.search(rf"{each.before}$", before):
+    if each.before and not re.search(rf"(?:{each.before})$", before):
         return False
+    if before.endswith("ver all ") and not each.before:
+        return False  # "over all 11 personas" is a count of its own, whatever else there are 7 of
     return re.match(each.after, after) is not None
 
 

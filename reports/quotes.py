@@ -43,6 +43,7 @@ def code_texts(model: ReportModel) -> Iterator[str]:
     yield from quotable(model)
     yield from (row.estimate.name for row in model.estimates)
     yield from (model.claimed_when, f"pytest {model.registration.source} -m gpu", *model.recorded, *model.measured)
+    yield from (row[0] for table in model.setup if table.name == "Data" for row in table.rows)
     yield from (design.source for design in model.designs if design.source)
     yield from (f"{result.name}.{clause.name}" for result in model.decision.hypotheses for clause in result.clauses)
     yield from (finding.name for finding in (*model.decision.gates, *model.decision.kills))

@@ -69,7 +69,7 @@ def _run(path: Path) -> RunInfo:
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise PreregError(f"there is no file '{path}'")
+        raise PreregError(f"there is no file '{path}'; expected a results.json, or the folder that holds one")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

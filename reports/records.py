@@ -39,7 +39,7 @@ __all__ = [
 
 SCHEMA_NAME = "prereg-results"
 SCHEMA_VERSION = 1
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 """Raised when the same results.json is to be written up differently; older reports are then rendered again."""
 
 

@@ -7,8 +7,6 @@ equal result under the same report version is not rendered twice.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness.core.errors import PreregError
-from reports import arms_words, escape, sections, sentences, story, tables
+from reports import arms_words, escape, run_file, run_tables, sections, sentences, story, tables
 from reports.arms_tables import breakdown_tables
 from reports.caveat_words import caveat
 from reports.figure_data import operating_file, with_operating
 from reports.model import results_json
 from reports.numbers import check_prose
-from reports.records import REPORT_VERSION, ReportModel, RunInfo
+from reports.records import ReportModel, RunInfo
+from reports.run_file import replace as _replace
+from reports.samples import PER_CONDITION
 from reports.tables import TextTable
 from reports.templating import environment, tidy
 
@@ -42,8 +42,9 @@ class FigureLink:
 
 
 def write(
-    model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True, completions: Browser | None = None
-) -> list[Path]:
+    model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True, completions: Browser | None = None,
+    basis: str = "",
+) -> list[Path]:  # fmt: skip
     """Write a report into ``out`` and return the paths of all its files.
 
     Args:
@@ -52,6 +53,7 @@ def write(
         out: The report's own folder; made when absent.
         figures: Draw figures (matplotlib is imported only then).
         completions: What report.html lets a reader browse; None takes what an earlier report left in ``out``.
+        basis: A digest of what the report is made of; the next run need not build it again while that holds.
 
     Raises:
         PreregError: a number in the prose is not in results.json. The report is written with a warning on top,
@@ -62,7 +64,8 @@ def write(
     completions, extra = _beside(model, out, completions)
     known = _current(out, content, extra, figures)
     if known is not None:
-        _replace(out / "run.json", _run_json(run, known, figures))
+        _replace(out / "run.json", run_file.written(run, known, figures=figures))
+        run_file.note(basis, out)
         return [*(out / name for name in known), out / "results.json", out / "run.json"]
     drawn = _figures(model) if figures else []
     words = _words(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
@@ -80,7 +83,9 @@ def write(
         _replace(out / name, data)
     _drop_stale(out, list(made))
     _replace(out / "results.json", content)
-    _replace(out / "run.json", _run_json(run, list(made), figures, wrong))
+    _replace(out / "run.json", run_file.written(run, list(made), figures=figures, unverified=wrong))
+    if not wrong:
+        run_file.note(basis, out)
     if wrong:
         where = out / "clean_result.md"
         raise PreregError(f"{where} says numbers that are not in results.json: {'; '.join(wrong)}. Trust results.json")
@@ -111,8 +116,8 @@ def _words(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], dra
         "source_issues": sections.source_issues(model) or ["None is registered."],
         "setup": model.setup,
         "training": tables.training(model),
-        "compute": tables.compute(model, run),
-        "environment": tables.environment(run),
+        "compute": run_tables.compute(model, run),
+        "environment": run_tables.environment(run),
         "differs": _departures(model, "differs"),
         "allow": _departures(model, "allow"),
         "overridden": [escape.code(key) for key in model.registration.overridden],
@@ -142,12 +147,18 @@ def _story(model: ReportModel, run: RunInfo | None = None) -> dict[str, Any]:
         "rehearsal": model.registration.rehearsal,
         "title": story.title(model),
         "standing": story.standing(model),
-        "before": before or ["No gate failed, nothing was left out and no departure is on record."],
+        "before": before or [_clean(model)],
         "verdict_line": story.verdict_line(model),
         "takeaways": story.takeaways(model),
         "confidence_line": story.confidence_line(model),
         "verdicts": tables.verdicts(model),
     }
+
+
+def _clean(model: ReportModel) -> str:
+    """What there is to say where nothing went wrong; without gates nothing could."""
+    gates = "No gate failed" if model.tally["gates"] else "No gate was registered"
+    return f"{gates}, nothing was left out and no departure is on record."
 
 
 def _overrun(run: RunInfo | None) -> list[Markup]:
@@ -179,7 +190,10 @@ def _departures(model: ReportModel, which: str) -> TextTable:
 
 def _samples_intro(model: ReportModel) -> str:
     if model.conditions:
-        return "Hits and misses from every arm, picked by rule and not by eye; long ones are cut."
+        return (
+            f"At most {PER_CONDITION} per arm, half of them hits where there are enough of both: by name and question, "
+            "one of each persona before a second of any. Long ones are cut."
+        )
     if model.sampled:
         return "This registration samples completions, but none is stored for this run."
     return "No completions were sampled: this registration reads numbers that were recorded or probed."
@@ -235,35 +249,18 @@ def _with_warning(text: str, wrong: Sequence[str]) -> str:
     return f"{title}\n\n> **Unverified.** Not in results.json: {'; '.join(wrong)}.\n{rest}"
 
 
-def _run_json(run: RunInfo, files: Sequence[str], figures: bool, unverified: Sequence[str] = ()) -> bytes:
-    content = {
-        **run.model_dump(mode="json"),
-        "report_version": REPORT_VERSION,
-        "files": list(files),
-        "figures": figures,
-        "unverified": list(unverified),
-    }
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-
-
 def _current(out: Path, content: bytes, extra: Mapping[str, bytes], figures: bool) -> list[str] | None:
     """Return the files of the report in ``out`` when it is up to date, else None."""
     try:
         if any((out / name).read_bytes() != data for name, data in {"results.json": content, **extra}.items()):
             return None
-        before = json.loads((out / "run.json").read_bytes())
-    except (OSError, ValueError):
+    except OSError:
         return None
-    if not isinstance(before, dict) or before.get("report_version") != REPORT_VERSION or before.get("unverified"):
+    before = run_file.known(out)
+    if before is None or before.get("figures") != figures:
         return None
-    files = before.get("files")
-    if (
-        before.get("figures") != figures
-        or not isinstance(files, list)
-        or not {"summary.md", "report.html", *extra} <= set(files)
-    ):
-        return None
-    return [str(name) for name in files] if all((out / str(name)).is_file() for name in files) else None
+    files = [str(name) for name in before["files"]]
+    return files if {"summary.md", "report.html", *extra} <= set(files) else None
 
 
 def _drop_stale(out: Path, files: Sequence[str]) -> None:
@@ -276,17 +273,3 @@ def _drop_stale(out: Path, files: Sequence[str]) -> None:
         path = Path(str(name))
         if str(name) not in files and path.parts[:1] == ("figures",) and len(path.parts) == 2:
             (out / path).unlink(missing_ok=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old bytes or the new ones and never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from harness.contracts.records import HypothesisResult
 from harness.core.numbers import count_noun, plural_of
-from reports import briefs, sentences
+from reports import briefs, findings, sentences
 from reports.escape import code, join, md
 from reports.records import Design, ReportModel
 from reports.sentences import claimed, listed, references
+from reports.setup import BANK
 
 
 def background(model: ReportModel) -> Markup:
@@ -29,10 +31,18 @@ def background(model: ReportModel) -> Markup:
     name = f", “{md(registered.title)}”," if registered.question and registered.title != registered.question else ""
     return Markup(
         f"The question: {md(registered.question or registered.title)}{parents}\n\n"
-        f"The preregistration {code(registered.id)}{name} {stated}. {claims} "
-        "What counts as support, what would end the line of work and what each outcome leads to was written down as a "
-        "program; nobody typed a number between that registration and this report."
+        f"The preregistration {code(registered.id)}{name} {stated}. {claims} {_written(model)} a program; nobody typed "
+        "a number between that registration and this report."
     )
+
+
+def _written(model: ReportModel) -> str:
+    """``What counts as support and what each outcome leads to were written down as``: no more than was registered."""
+    parts = ["counts as support"] if model.tally["hypotheses"] else ["is measured"]
+    parts += ["would end the line of work"] if model.tally["kills"] else []
+    parts += ["each outcome leads to"] if model.registered_outcomes else []
+    what = listed([f"what {part}" for part in parts])
+    return f"W{what[1:]} {'was' if len(parts) == 1 else 'were'} written down as"
 
 
 def methodology(model: ReportModel) -> list[Markup]:
@@ -62,7 +72,11 @@ def _data(model: ReportModel) -> str:
     ]
     if read:
         return f"recorded tables, as published: {'; '.join(read)}."
-    return "made by this run; see the setup tables."
+    table = next((each for each in model.setup if each.name == "Data"), None)
+    rows = table.rows if table else ()
+    sets = [code(name) for name, source, *_ in rows if not source.startswith(BANK)]
+    given = f"training data {listed(sets)}; the rest is " if sets else ""
+    return f"{given}made by this run; see the setup tables."
 
 
 def _evals(model: ReportModel) -> str:
@@ -79,15 +93,18 @@ def _layout(design: Design) -> str:
 
 
 def _generalises(model: ReportModel) -> str:
-    """To what the numbers generalise, in the words of what is drawn again."""
-    said = []
-    for design in model.designs:
-        if design.over:
-            what = (
-                f"cells of {listed(design.over)}" if design.cells else listed([plural_of(dim) for dim in design.over])
-            )
-            said.append(f"{code(design.name)} draws {what} again")
-    return f"For intervals and p-values {'; '.join(said)}: beyond those nothing generalises." if said else ""
+    """To what the numbers generalise, in the words of what is drawn again and what is taken as given."""
+    said = [f"{code(design.name)} {_draws(design)}" for design in model.designs if design.over]
+    return f"In intervals and p-values {'; '.join(said)}." if said else ""
+
+
+def _draws(design: Design) -> str:
+    if design.cells:
+        return f"draws every cell of {listed(design.over)} again as if it stood alone"
+    drawn = listed([plural_of(dim) for dim in design.over])
+    fixed = [plural_of(dim) for dim in design.dims if dim not in (*design.over, "arm")]
+    given = f", with the {listed(fixed)} as given" if fixed else ""
+    return f"draws {drawn} again and so speaks of other {drawn} like these{given}"
 
 
 def _rules(model: ReportModel) -> str:
@@ -118,16 +135,17 @@ def next_steps(model: ReportModel) -> list[Markup]:
     ]
     if decision.verdict == "killed":
         kills = [code(kill.name) for kill in decision.kills if kill.truth == "true"]
-        found.append(Markup(f"Give up this line of work: {join(kills, ', ')} was registered as what ends it."))
+        found.append(Markup(f"Give up this line of work: {join(kills, ', ')} was written down as what ends it."))
         return found
     found += list(_unmet(model))
     found += [
-        Markup(f"Mend why {code(each.about)} could not be judged ({md(each.words['why'] or 'no value')}); run again.")
+        Markup(
+            f"Mend what kept {code(each.about)} from being judged ({md(each.words['why'] or 'no value')}); run again."
+        )
         for each in model.caveats
         if each.code == "UNKNOWN"
     ]
-    codes = dict.fromkeys(each.code for each in model.caveats)
-    found += [Markup(text) for text in dict.fromkeys(_OPEN[each] for each in codes if each in _OPEN)]
+    found += list(dict.fromkeys(_open(model)))
     found += list(dict.fromkeys((*_by_control(model), *_by_length(model))))
     return found or [Markup("None: the registration names no next step for this outcome.")]
 
@@ -138,14 +156,36 @@ def _unmet(model: ReportModel) -> Iterator[Markup]:
         for clause in result.clauses:
             if clause.truth == "false" and result.verdict != "supported":
                 said = briefs.together([fact for fact in clause.facts if fact.truth == "false"], model, rest=True)
-                yield Markup(f"Unmet: {code(f'{result.name}.{clause.name}')}{f' ({said})' if said else ''}.")
+                name = code(f"{result.name}.{clause.name}")
+                yield Markup(f"Do not build on {name}: it was not met{f' ({said})' if said else ''}.")
+
+
+def _open(model: ReportModel) -> Iterator[Markup]:
+    """What the caveats leave to do."""
+    for found in model.caveats:
+        if found.code == "LEAVE_ONE_OUT":
+            yield Markup(f"Add {plural_of(md(found.words['dim'] or 'level'))} until no single one decides.")
+        elif found.code == "WIDE":
+            yield _more(model)
+        elif found.code in _OPEN:
+            yield Markup(_OPEN[found.code])
+
+
+def _more(model: ReportModel) -> Markup:
+    """Say what to measure more of: what is drawn again for the estimates whose intervals are wide."""
+    wide = [found.about for found in model.caveats if found.code == "WIDE"]
+    rows = [row for name in wide if (row := model.row(name)) is not None]
+    measures = {name for row in rows for name in row.measures}
+    drawn = dict.fromkeys(dim for each in model.designs if each.name in measures for dim in each.over)
+    what = listed([plural_of(dim) for dim in drawn]) if drawn else "of what is drawn again"
+    named = listed([code(name) for name in wide])
+    judged = "is judged again: its interval holds" if len(wide) == 1 else "are judged again: their intervals hold"
+    return Markup(f"Measure more {what} before {named} {judged} values on both sides of what was registered.")
 
 
 _OPEN = {
     "TRUNCATED": "Raise the length limit until nothing is cut off.",
-    "LEAVE_ONE_OUT": "Add levels until no single one decides.",
     "SATURATED": "Use a measure with room at the end of its scale.",
-    "WIDE": "Measure more of what the interval is wide over before the threshold is judged again.",
     "RUNS_UNSEEN": "Repeat with several training seeds.",
     "ONE_SEED": "Repeat with several training seeds.",
     "ONE_MODEL": "Repeat on a second base model.",
@@ -162,7 +202,7 @@ def _by_length(model: ReportModel) -> Iterator[Markup]:
         if each.code == "LENGTH" and each.words["reading"] in ("dissolves", "unclear", "reverses")
     ]
     if pairs:
-        yield Markup(f"Match the lengths of completions {', and '.join(pairs)} before their rates are compared.")
+        yield Markup(f"Match the lengths of completions {', and '.join(pairs)}, before rates are compared again.")
 
 
 def _by_control(model: ReportModel) -> Iterator[Markup]:
@@ -188,9 +228,11 @@ def human_summary(model: ReportModel) -> Markup:
     words = [f"We asked: {md(registered.question or registered.title)}"]
     for result in decision.hypotheses:
         numbers = briefs.brief(result, model)
-        found = f": {numbers}" if numbers and result.verdict != "inconclusive" else ""
+        if result.verdict == "inconclusive":
+            numbers = _kept_open(result, model)
+        found = f": {numbers}" if numbers else ""
         words.append(f"{md(result.name)}, that {claimed(result.claim)}, is {result.verdict}{found}.")
-    words.append(_MEANS[decision.verdict])
+    words += [_MEANS[verdict] for verdict in dict.fromkeys(each.verdict for each in decision.hypotheses)]
     if decision.standing != "confirmatory":
         changed = decision.basis is not None and bool(decision.basis.sealed) and decision.standing == "exploratory"
         words.append(_UNFIXED if changed else _WORTH[decision.standing])
@@ -198,6 +240,17 @@ def human_summary(model: ReportModel) -> Markup:
         words.append(f"The registration reads this outcome as: {md(decision.triage.reads)}.")
     words.append(f"Confidence in the verdict is {decision.confidence.final or 'not claimed'}.")
     return Markup(" ".join(words))
+
+
+def _kept_open(result: HypothesisResult, model: ReportModel) -> Markup:
+    """Why a hypothesis is inconclusive, without names of estimates: its gates with their numbers, or the reason."""
+    shut = findings.shut_gates(result, model)
+    said = []
+    for gate in shut:
+        numbers = briefs.together([fact for fact in gate.facts if fact.truth == "false"], model, briefs.nothing)
+        state = "failed" if gate.truth == "false" else "is unknown"
+        said.append(Markup(f"the gate {code(gate.name)} {state}{f' ({numbers})' if numbers else ''}"))
+    return join(said, "; ") if said else findings.undecided(result, model)
 
 
 _MEANS = {

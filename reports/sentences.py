@@ -6,6 +6,7 @@ the tables. "Not supported" is never turned into "there is nothing", and unknown
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 
 from markupsafe import Markup
@@ -23,6 +24,8 @@ from harness.core.numbers import (
 from reports.escape import code, join, md
 from reports.records import Comparison, EstimateRow, ReportModel
 
+EXTREME = re.compile(r"(min|max)\((\w+)\)")
+"""An unnamed estimate: the end of a named table."""
 _TRUTH = {"true": "holds", "false": "does not hold", "unknown": "is unknown"}
 
 
@@ -59,7 +62,7 @@ def fact(found: Fact, model: ReportModel, told: Container[str] = ()) -> Markup:
     A p-value is said with the estimate that it belongs to, unless that one has been ``told`` just before.
     """
     row = model.row(found.estimate)
-    name = join([code(found.estimate or found.text), _place(found)], "")
+    name = join([named(found.estimate or found.text, model), _place(found)], "")
     if found.truth == "unknown":
         return Markup(f"{name} is unknown ({md(found.why)})") if found.why else Markup(f"{name} is unknown")
     unit = _unit(found, row)
@@ -80,6 +83,29 @@ def fact(found: Fact, model: ReportModel, told: Container[str] = ()) -> Markup:
     return Markup(f"{said}, {short} {way} the registered {threshold}")
 
 
+def named(estimate: str, model: ReportModel) -> Markup:
+    """Name an estimate in prose; ``min(source_rate)`` becomes ``the smallest `source_rate`, that of C2,``."""
+    match = EXTREME.fullmatch(estimate)
+    table = model.row(match[2]) if match else None
+    if match is None or table is None or not table.estimate.axes:
+        return code(estimate)
+    end = "smallest" if match[1] == "min" else "largest"
+    return Markup(f"the {end} {code(match[2])}{_whose(estimate, table, model)}")
+
+
+def _whose(estimate: str, table: EstimateRow, model: ReportModel) -> str:
+    """Where in a table its extreme stands, if in one place; of p-values it is told elsewhere."""
+    row = model.row(estimate)
+    if row is None or len(row.estimate.cells) != 1 or table.estimate.unit == "p":
+        return ""
+    value = row.estimate.cells[0].value
+    places = [cell.at for cell in table.estimate.cells if value is not None and cell.value == value]
+    if len(places) != 1:
+        return ""
+    where = [level if level[:1].isalpha() else f"{dim} {level}" for dim, level in places[0].items()]
+    return f", that of {listed(where)},"
+
+
 def _p_fact(found: Fact, name: Markup, threshold: str, model: ReportModel, told: Container[str]) -> Markup:
     p = f"p = {format_p(found.value, apart_from=found.threshold)}".replace("= <", "<")
     rel = format_rel(found.rel, words=True)
@@ -89,11 +115,12 @@ def _p_fact(found: Fact, name: Markup, threshold: str, model: ReportModel, told:
     of = next((row for row in model.estimates if any(test.name == found.estimate for test in row.tests)), None)
     if of is None or len(of.estimate.cells) != 1:
         return Markup(f"{name}: {p}{_in_brackets(registered)}{miss}")
-    note = "; ".join(part for part in (name, registered) if part)
+    own = model.row(found.estimate)
+    note = "; ".join(part for part in (name if own is not None and own.named else "", registered) if part)
     if of.estimate.name in told:
-        return Markup(f"with {p} ({note}){miss}")
+        return Markup(f"with {p}{_in_brackets(note)}{miss}")
     value = format_value(of.estimate.cells[0].value, of.display)
-    return Markup(f"{code(of.estimate.name)} is {value}{_in_brackets(_sides(of))} with {p} ({note}){miss}")
+    return Markup(f"{code(of.estimate.name)} is {value}{_in_brackets(_sides(of))} with {p}{_in_brackets(note)}{miss}")
 
 
 def _in_brackets(text: str) -> str:
@@ -138,7 +165,7 @@ def facts(findings: Sequence[Finding], truth: str, model: ReportModel, most: int
         said.setdefault(fact(each, model, {before.estimate for before in wanted[:number]}))
     found = list(said)
     more = [Markup(f"and {len(found) - most} more")] if len(found) > most else []
-    return join([*found[:most], *more], "; ")
+    return Markup("; ".join([*found[:most], *more]).replace("; with p ", ", with p "))
 
 
 def gates_held(model: ReportModel) -> str:
@@ -177,11 +204,11 @@ def comparison(found: Comparison) -> Markup:
     first = format_interval(found.first_interval.low, found.first_interval.high, found.display)
     second = format_interval(found.second_interval.low, found.second_interval.high, found.display)
     was, now = _width(found.first_interval), _width(found.second_interval)
-    change = "widens" if now > 1.05 * was else "narrows" if now < 0.95 * was else "hardly changes,"
+    change = "widens" if now > 1.05 * was else "narrows" if now < 0.95 * was else "hardly changes"
     label = md(found.label) if found.label not in (found.first, found.second) else code(found.label)
     sentence = (
         f"{_treats(found)}; when {_dims(found.drawn)} are drawn again{' together' if len(found.drawn) > 1 else ''}, "
-        f"the interval for {label} {change} from {first} to {second}"
+        f"the interval for {label} {change}: {first} becomes {second}"
     )
     return Markup(f"{sentence}{_because(found, change)}.")
 
@@ -195,16 +222,14 @@ def _treats(found: Comparison) -> str:
 
 
 def _because(found: Comparison, change: str) -> str:
-    if change != "widens":
+    """Why an interval widens, where the report shows it: the contrast level by level."""
+    spread = found.spread
+    if change != "widens" or spread is None:
         return ""
-    dim = found.spread.dim if found.spread else found.drawn[0]
-    reason = f", because the {count_noun(found.levels[dim], dim)} react differently"
-    if found.spread is None:
-        return reason
-    low, high = found.spread.low, found.spread.high
     return (
-        f"{reason} (from {format_value(low, found.display, signed=True)} for {md(found.spread.low_at)} to "
-        f"{format_value(high, found.display, signed=True)} for {md(found.spread.high_at)})"
+        f", because the {count_noun(found.levels[spread.dim], spread.dim)} react differently "
+        f"(from {format_value(spread.low, found.display, signed=True)} for {md(spread.low_at)} to "
+        f"{format_value(spread.high, found.display, signed=True)} for {md(spread.high_at)})"
     )
 
 

@@ -13,12 +13,18 @@ from harness.contracts.records import Inference
 from harness.core.numbers import count_noun, format_level, format_threshold
 from reports.records import SetupTable
 
+BANK = "bank "
+"""How the source of a dim's levels begins in the table of data."""
 _KEY_VALUE = ("key", "value")
 
 
-def setup_tables(bound: Bound) -> tuple[SetupTable, ...]:
-    """Return the tables Model, Arms, Training, Data, Eval and Dims."""
-    return (_models(bound), *_arms(bound), _training(bound), _data(bound), _eval(bound), _dims(bound))
+_ENGINE = ("work", "engine", "device", "number format", "beside it")
+
+
+def setup_tables(bound: Bound, engines: tuple[tuple[str, ...], ...] = ()) -> tuple[SetupTable, ...]:
+    """Return the tables Model, Engine (where a model was run), Arms, Training, Data, Eval and Dims."""
+    ran = (SetupTable(name="Engine", header=_ENGINE, rows=engines),) if engines else ()
+    return (_models(bound), *ran, *_arms(bound), _training(bound), _data(bound), _eval(bound), _dims(bound))
 
 
 def describe_inference(inference: Inference | None) -> str:
@@ -67,10 +73,11 @@ def _stage_name(stage: StageUse) -> str:
 
 def _training(bound: Bound) -> SetupTable:
     stages = {stage.recipe: stage for arm in bound.arms for stage in arm.stages}
+    levels = {dim.name: dim.levels for dim in bound.dims}
     rows = tuple(
         (stage.recipe, key, value)
         for stage in stages.values()
-        for key, value in (("kind", stage.kind), *_flat(stage.params))
+        for key, value in (("kind", stage.kind), *_flat(_with_levels(stage.params, levels)))
     )
     note = "" if rows else "Nothing is trained."
     return SetupTable(name="Training", header=("recipe", *_KEY_VALUE), rows=rows, note=note)
@@ -84,7 +91,7 @@ def _data(bound: Bound) -> SetupTable:
         if measure.file
     ]
     rows += [
-        (dim.name, f"bank {file_name(dim.file.path)}", f"sha256 {dim.file.sha256}") for dim in bound.dims if dim.file
+        (dim.name, f"{BANK}{file_name(dim.file.path)}", f"sha256 {dim.file.sha256}") for dim in bound.dims if dim.file
     ]
     note = "" if rows else "No data set or bank is read."
     return SetupTable(name="Data", header=("name", "source", "digest"), rows=tuple(rows), note=note)
@@ -120,9 +127,11 @@ def _measure_rows(measure: BoundMeasure) -> Iterator[tuple[str, str]]:
         yield "reproduces", _reference(measure.reproduces)
     for policy, settings in (("truncated", measure.truncated), ("unscorable", measure.unscorable)):
         if settings:
-            yield policy, ", ".join(f"{key} {value}" for key, value in settings.items())
+            given = [f"{key} {value}" for key, value in settings.items() if value not in ("", "none", None)]
+            yield policy, ", ".join(given)
     if measure.family != "recorded":
-        yield from _flat({key: value for key, value in measure.params.items() if key not in measure.dims})
+        told = {*measure.dims, "truncated", "unscorable"}
+        yield from _flat({key: value for key, value in measure.params.items() if key not in told})
 
 
 def _dims(bound: Bound) -> SetupTable:
@@ -139,6 +148,19 @@ def _levels(levels: tuple[str, ...], most: int = 40) -> str:
     return shown if len(levels) <= most else f"{shown}, … ({count_noun(len(levels), 'level')})"
 
 
+def _with_levels(params: dict[str, Any], levels: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Parameters with ``$dim`` replaced by the dim's levels: a reader wants the values."""
+    found: dict[str, Any] = {}
+    for key, item in params.items():
+        if isinstance(item, dict):
+            found[key] = _with_levels(item, levels)
+        elif isinstance(item, str) and item.startswith("$") and item[1:] in levels:
+            found[key] = f"{_levels(levels[item[1:]])} (each level of {item[1:]})"
+        else:
+            found[key] = item
+    return found
+
+
 def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, item in value.items():
         if isinstance(item, dict):
@@ -149,7 +171,7 @@ def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _plain(item: Any) -> str:
     if isinstance(item, str):
-        return item
+        return item if item.strip() else json.dumps(item)
     if isinstance(item, bool):
         return "yes" if item else "no"
     if isinstance(item, Fraction):

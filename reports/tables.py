@@ -22,7 +22,7 @@ from harness.core.numbers import (
     format_value,
 )
 from reports.escape import code, md
-from reports.records import EstimateRow, PRow, ReportModel, RunInfo
+from reports.records import EstimateRow, PRow, ReportModel
 
 MOST_ROWS = 120
 """Rows of a per-cell table that are printed; results.json has all of them."""
@@ -146,7 +146,14 @@ def _method(row: EstimateRow) -> str:
     method, draws = row.estimate.method, row.estimate.draws
     if draws and str(draws) not in method.replace(",", ""):
         method = f"{method}, {count_noun(draws, 'draw')}"
-    return "; ".join(part for part in (method, row.estimate.note) if part)
+    return "; ".join(part for part in (method, row.estimate.note, _past_the_ends(row)) if part)
+
+
+def _past_the_ends(row: EstimateRow) -> str:
+    """Say that an interval of a rate is not cut where it leaves 0 to 100%: near the ends it is rough."""
+    bounds = [end for cell in row.estimate.cells for each in cell.intervals for end in (each.low, each.high)]
+    past = row.display == "proportion" and any(not 0 <= end <= 1 for end in bounds)
+    return "intervals past 0% or 100% are printed as computed" if past else ""
 
 
 def _intervals(row: EstimateRow, cell: Cell) -> str:
@@ -163,8 +170,35 @@ def _p(test: PRow) -> str:
 
 
 def per_cell(model: ReportModel) -> list[TextTable]:
-    """Return one table per estimate that keeps a dim."""
-    return [_cells(row) for row in model.estimates if row.estimate.axes]
+    """Return one table per estimate that keeps a dim; plain values over the same levels stand side by side."""
+    found: dict[tuple[str, ...], list[EstimateRow]] = {}
+    for row in model.estimates:
+        if row.estimate.axes:
+            found.setdefault(_place(row), []).append(row)
+    return [_cells(rows[0]) if len(rows) == 1 else _side_by_side(rows) for rows in found.values()]
+
+
+def _place(row: EstimateRow) -> tuple[str, ...]:
+    """What tables must share to stand side by side: their one dim and its levels. Others share nothing."""
+    estimate = row.estimate
+    bare = not any(cell.intervals or cell.exact for cell in estimate.cells)
+    if len(estimate.axes) == 1 and bare and len(estimate.cells) <= MOST_ROWS:
+        return (estimate.axes[0], *(cell.at.get(estimate.axes[0], "") for cell in estimate.cells))
+    return ("", estimate.name)
+
+
+def _side_by_side(rows: list[EstimateRow]) -> TextTable:
+    axis = rows[0].estimate.axes[0]
+    tables = [_cells(row) for row in rows]
+    lines = tuple((line[0], *(table.rows[at][1] for table in tables)) for at, line in enumerate(tables[0].rows))
+    names = [row.estimate.name for row in rows]
+    about = TextTable(
+        ("estimand", "formula", "n", "method", "rows"),
+        tuple(
+            (name, *line) for name, table in zip(names, tables, strict=True) if table.about for line in table.about.rows
+        ),
+    )
+    return TextTable((axis, *names), lines, name=f"by {axis}", about=about)
 
 
 def _cells(row: EstimateRow) -> TextTable:
@@ -230,43 +264,3 @@ def _marker(values: dict[str, float] | None) -> str:
     if not values:
         return "no marker"
     return ", ".join(f"{name} {format_value(value)}" for name, value in values.items())
-
-
-def compute(model: ReportModel, run: RunInfo) -> TextTable:
-    """Return what the result cost: planned against spent."""
-    budget = model.registration.budget_gpu_hours
-    rows = [
-        ("budget", f"{budget:g} GPU-hours" if budget is not None else "no budget registered"),
-        ("planned, the likely price when each job was started", _planned(run)),
-        ("spent, all jobs behind the result", _hours(run.gpu_hours, run.cpu_hours)),
-        ("spent in this run", _hours(run.gpu_hours_this_run, run.cpu_hours_this_run)),
-        ("jobs", f"{format_count(run.jobs)} behind the result, {format_count(run.jobs_this_run)} computed in this run"),
-        ("device", run.device or "not recorded"),
-    ]
-    if run.max_rss_mb is not None:
-        gpu = f", {run.max_gpu_mb:,.0f} MB on the GPU" if run.max_gpu_mb is not None else ""
-        rows.append(("largest job", f"{run.max_rss_mb:,.0f} MB{gpu}"))
-    if run.resumed:
-        rows.append(("not counted", f"what {count_noun(run.resumed, 'resumed job')} had spent when interrupted"))
-    if run.over_budget:
-        rows.append(("run over the budget because", run.over_budget))
-    return TextTable(("compute", "value"), tuple(rows))
-
-
-def _planned(run: RunInfo) -> str:
-    if run.planned_gpu_hours is None and run.planned_cpu_hours is None:
-        return "not priced"
-    unpriced = f"; {count_noun(run.unpriced, 'job')} without a price" if run.unpriced else ""
-    return _hours(run.planned_gpu_hours, run.planned_cpu_hours) + unpriced
-
-
-def _hours(gpu: float | None, cpu: float | None) -> str:
-    said = [f"{hours:.3g} {what}-hours" for hours, what in ((gpu, "GPU"), (cpu, "CPU")) if hours is not None]
-    return ", ".join(said) or "not recorded"
-
-
-def environment(run: RunInfo) -> TextTable:
-    """Return versions and places."""
-    rows = [("host", run.host), ("started", run.started), ("finished", run.finished), ("command", run.command)]
-    rows += [*run.versions.items(), *run.paths.items()]
-    return TextTable(("environment", "value"), tuple((name, value) for name, value in rows if value))

@@ -7,6 +7,8 @@ hypotheses. A rehearsal's bullets carry its stamp.
 
 from __future__ import annotations
 
+import re
+
 from markupsafe import Markup
 
 from harness.contracts.records import Fact, HypothesisResult
@@ -14,7 +16,7 @@ from harness.core.numbers import format_n, format_value, phrase_p
 from reports import arms_words, briefs, sentences
 from reports.caveat_words import caveat
 from reports.escape import code, join, md
-from reports.findings import STAMP, primary, shut_gates
+from reports.findings import STAMP, primary, shut_gates, undecided
 from reports.records import Comparison, EstimateRow, ReportModel
 
 MOST_TAKEAWAYS = 5
@@ -53,7 +55,11 @@ def takeaways(model: ReportModel) -> list[Markup]:
 
 
 def _bold(sentence: Markup, model: ReportModel) -> Markup:
-    return Markup(f"**{_stamp(model)}{sentence.strip()}**")
+    """A bold claim; behind a rehearsal's stamp it goes on in lower case."""
+    said = sentence.strip()
+    if model.registration.rehearsal and re.match(r"[A-Z][a-z]+ ", said):
+        said = Markup(f"{said[0].lower()}{said[1:]}")
+    return Markup(f"**{_stamp(model)}{said}**")
 
 
 def _stamp(model: ReportModel) -> str:
@@ -75,7 +81,7 @@ def hypothesis(result: HypothesisResult, model: ReportModel) -> Markup:
         findings = tuple(kill for kill in model.decision.kills if kill.truth == "true")
     said = sentences.facts(findings, wanted, model)
     if result.verdict == "inconclusive":
-        said = _closed(result, model)
+        said = undecided(result, model)
     facts = briefs.carrying(result, model)
     size = briefs.n_of(_first_counted(facts, model), model) if result.verdict != "inconclusive" else ""
     numbers = f": {said}{f'; {size}' if size else ''}" if said else ""
@@ -90,23 +96,6 @@ def _first_counted(facts: list[Fact], model: ReportModel) -> EstimateRow | None:
     return next((row for row in rows if row is not None and row.estimate.counts), None)
 
 
-def _closed(result: HypothesisResult, model: ReportModel) -> Markup:
-    """Why a hypothesis is inconclusive: its gates with their numbers, or the decision's reason."""
-    shut = shut_gates(result, model)
-    if not shut:
-        return md(result.why)
-    said = [
-        Markup(f"the gate {code(gate.name)} {'failed' if gate.truth == 'false' else 'is unknown'}")
-        + (
-            Markup(" (") + numbers + Markup(")")
-            if (numbers := sentences.facts([gate], gate.truth, model, most=1))
-            else ""
-        )
-        for gate in shut
-    ]
-    return join(said, "; ")
-
-
 def _rest(result: HypothesisResult, model: ReportModel) -> str:
     """What else a reader should update on: the clauses that did hold when not all of them did."""
     if result.verdict != "not supported":
@@ -114,13 +103,13 @@ def _rest(result: HypothesisResult, model: ReportModel) -> str:
     held = [clause for clause in result.clauses if clause.truth == "true"]
     if not held:
         return ""
-    names = sentences.listed([clause.name for clause in held])
+    names = sentences.listed([code(clause.name) for clause in held])
     return f" Its {'clause' if len(held) == 1 else 'clauses'} {names} did hold: {sentences.facts(held, 'true', model)}."
 
 
 def units(pair: arms_words.Pair, model: ReportModel) -> Markup:
     """Say which units moved which way, and which lead and trail on both sides."""
-    return Markup(f"**{_stamp(model)}{arms_words.directions(pair)}.** {arms_words.extremes(pair)}")
+    return Markup(f"{_bold(Markup(f'{arms_words.directions(pair)}.'), model)} {arms_words.extremes(pair)}")
 
 
 def control_arm(pair: arms_words.Pair, model: ReportModel) -> tuple[Markup | None, list[HypothesisResult]]:
@@ -178,7 +167,7 @@ def largest(model: ReportModel, said: list[Markup]) -> list[Markup]:
     size, row = max(found, key=lambda each: each[0])
     if any(format_value(size, "pp") in str(each).replace("−", "") for each in said):
         return []
-    return [Markup(f"**{_stamp(model)}The largest difference of two arms: {briefs.contrast(row)}.**")]
+    return [_bold(Markup(f"The largest difference between two arms: {briefs.contrast(row)}."), model)]
 
 
 def _reported(model: ReportModel) -> list[EstimateRow]:
@@ -200,8 +189,8 @@ def _standout(row: EstimateRow, model: ReportModel) -> Markup:
     p = f", {phrase_p(min(tests))}" if tests else ""
     size = f", N = {format_n(row.estimate.counts)}" if row.estimate.counts else ""
     value = format_value(row.estimate.cells[0].value, row.display)
-    said = f"Reported beside it: {code(row.estimate.name)} is {value}{p}{size}."
-    return Markup(f"**{_stamp(model)}{said}** It decides nothing.")
+    said = Markup(f"Reported beside it: {code(row.estimate.name)} is {value}{p}{size}.")
+    return Markup(f"{_bold(said, model)} It decides nothing.")
 
 
 def _small_tables(model: ReportModel) -> list[EstimateRow]:
@@ -223,8 +212,8 @@ def _listed(row: EstimateRow, model: ReportModel) -> Markup:
     axis = row.estimate.axes[0]
     places = [(format_value(cell.value, row.display), f"{axis} {cell.at[axis]}") for cell in row.estimate.cells]
     said = [Markup(f"{value} for {md(place)}") for value, place in places]
-    head = f"{_stamp(model)}Reported beside it: {code(row.estimate.name)} is {sentences.listed(said)}."
-    return Markup(f"**{head}** It decides nothing.")
+    head = Markup(f"Reported beside it: {code(row.estimate.name)} is {sentences.listed(said)}.")
+    return Markup(f"{_bold(head, model)} It decides nothing.")
 
 
 def _gates_bullet(model: ReportModel) -> Markup:
@@ -234,5 +223,4 @@ def _gates_bullet(model: ReportModel) -> Markup:
     held = sentences.gates_held(model)
     truth = "true" if tally["gates_passed"] == tally["gates"] else "false"
     said = sentences.facts(model.decision.gates, truth, model, most=2)
-    held = held if model.registration.rehearsal else f"{held[0].upper()}{held[1:]}"
-    return Markup(f"**{_stamp(model)}{held}{f': {said}' if said else ''}.**")
+    return _bold(Markup(f"{held[0].upper()}{held[1:]}{f': {said}' if said else ''}."), model)

@@ -35,7 +35,7 @@ def environment() -> Environment:
         fence=escape.fence,
         bullets=_bullets,
         table=_table,
-        sample_line=_sample_line,
+        sample_line=sample_line,
         sample_head=sample_head,
     )
     return environment
@@ -56,9 +56,10 @@ def _in_table(value: object) -> str:
     return text if text else " "
 
 
-def _sample_line(condition: Condition) -> Markup:
+def sample_line(condition: Condition) -> Markup:
+    """Return the line under an arm's heading: how many of its completions carry the marker."""
     label = f"{escape.md(condition.label)}: " if condition.label else ""
-    said = f"{label}{format_count(condition.hits)} hits in {count_noun(condition.completions, 'completion')}"
+    said = f"{label}{count_noun(condition.hits, 'hit')} in {count_noun(condition.completions, 'completion')}"
     if condition.truncated:
         said += f", {format_count(condition.truncated)} cut off by the length limit"
     few = "" if len(condition.samples) >= 3 else " (there are no more to show)"

@@ -8,16 +8,18 @@
 - ``known/KEY.json``: manifests of artifacts that were left out
 - ``simulations/…``: the stored simulation of the registration, if any
 - ``report/…``: the report as it was written
+- ``ro-crate-metadata.json``: all of it described for others, when asked for
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.bundle.archive import INDEX, read_index, safe
+from harness.contracts.bound import Engine
 from harness.core.errors import PreregError, Problem, Where
 
 PREREG, DATA, OBJECTS, KNOWN, SIMULATIONS, REPORT = "prereg", "data", "objects", "known", "simulations", "report"
@@ -27,7 +29,8 @@ PREREG, DATA, OBJECTS, KNOWN, SIMULATIONS, REPORT = "prereg", "data", "objects",
 class Contents:
     """What is in a bundle.
 
-    ``prereg`` is the registration's member; ``device`` and ``libraries`` are those that its keys were planned with,
+    ``prereg`` is the registration's member; ``device``, ``libraries`` and ``engine`` (what sampled where the
+    registration leaves it open) are those that its keys were planned with,
     ``digests`` the SHA-256 of finetuning data by name and ``models`` the folders of local models, for the same
     purpose. ``packages`` are versions of what computed and drew. ``left_out`` says by key why an artifact is not here.
     """
@@ -44,6 +47,7 @@ class Contents:
     left_out: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    engine: Engine = "transformers"
 
     @property
     def name(self) -> str:
@@ -63,13 +67,20 @@ def contents_of(index: Mapping[str, Any], where: str) -> Contents:
     """
     try:
         found = dict(index["contents"])
-        contents = Contents(**{each.name: found[each.name] for each in fields(Contents)})
+        contents = Contents(
+            **{each.name: found[each.name] for each in fields(Contents) if each.name in found or _required(each)}
+        )
         sound = safe(contents.prereg) and safe(contents.name) and len(Path(contents.name).parts) == 1
     except (KeyError, TypeError) as error:
         raise PreregError(Problem(Where(where), f"{INDEX} is not what was written ({error!r})")) from error
     if not sound:
         raise PreregError(Problem(Where(where), f"{INDEX} names a file outside of its folder"))
     return contents
+
+
+def _required(each: Field[Any]) -> bool:
+    """Whether every bundle has it; what has a default came later than the first bundles."""
+    return each.default is MISSING and each.default_factory is MISSING
 
 
 def read_contents(folder: Path) -> Contents:

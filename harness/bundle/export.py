@@ -15,6 +15,7 @@ import harness
 from harness.bundle import contents as at
 from harness.bundle.archive import Member, pack
 from harness.bundle.contents import Contents
+from harness.bundle.crate import crate, library
 from harness.bundle.replay import results_of
 from harness.compile.bind import load_bound
 from harness.core.errors import PreregError, Problem, Where
@@ -22,7 +23,7 @@ from harness.core.ident import file_digest
 from harness.core.manifest import MANIFEST
 from harness.core.store import DamagedError, Store
 from harness.decide.standing import standing_of
-from harness.plan.engine import LIBRARIES, major_minor
+from harness.plan.engine import LIBRARIES, SAMPLERS, engines, major_minor
 from harness.plan.plan import Device, Plan, make_plan
 from harness.spec.load import load_document
 from harness.spec.rehearsal import apply_rehearsal
@@ -30,7 +31,7 @@ from harness.spec.seal import seal_path
 from harness.spec.seal_files import find, sealed_files
 
 if TYPE_CHECKING:
-    from harness.contracts.bound import Bound
+    from harness.contracts.bound import Bound, Engine
 
 _WEIGHTS = "model/"
 """Whole models lie in this folder of an artifact; adapters do not."""
@@ -47,6 +48,8 @@ class Wanted:
     data_root: Path | None = None
     models: bool = False
     data: bool = False
+    crate: bool = False
+    """Whether to describe the bundle as an RO-Crate too."""
 
 
 def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
@@ -58,7 +61,9 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
     if not wanted.file.is_file():
         raise PreregError(Problem(Where(str(wanted.file)), "there is no such file"))
     bound = load_bound(wanted.file, rehearsal=wanted.rehearsal, data_root=wanted.data_root)
-    device, plan = _decided(bound, wanted, store)
+    if wanted.crate:
+        library()  # told before anything is read
+    device, engine, plan = _decided(bound, wanted, store)
     _require_tables(plan, store, wanted)
     where, members = _registration(wanted)
     carried, left_out, artifacts = _artifacts(plan, store, wanted)
@@ -67,7 +72,7 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
         rehearsal=bound.rehearsal,
         harness=harness.__version__,
         device=device,
-        libraries={name: major_minor(name) for name in LIBRARIES},
+        libraries=_libraries(plan),
         packages={"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
         prereg=where,
         verdict=plan.verdict,
@@ -75,21 +80,32 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
         left_out=left_out,
         digests={each.name: file_digest(Path(each.path)) for each in bound.data if Path(each.path).is_file()},
         models={each.name: each.path for each in bound.models if each.path},
+        engine=engine,
     )
     report = wanted.results / contents.name
     members += [*artifacts, *_report(report, bound, plan, store, wanted), *_simulation(bound, store)]
+    if wanted.crate:
+        members.append(crate(contents, bound, plan, store, members))
     return contents, pack(out, contents.plain(), members)
 
 
-def _decided(bound: Bound, wanted: Wanted, store: Store) -> tuple[Device, Plan]:
-    """Return the plan whose verdict is stored: a rehearsal may have run on either device."""
+def _decided(bound: Bound, wanted: Wanted, store: Store) -> tuple[Device, Engine, Plan]:
+    """Return the plan whose verdict is stored: a rehearsal may have run on either device, a run with any engine."""
     devices: tuple[Device, ...] = ("cpu", "cuda") if bound.rehearsal else ("cuda",)
     for device in devices:
-        plan = make_plan(bound, device=device)
-        if store.has(plan.verdict):
-            return device, plan
+        for engine in engines(device):
+            plan = make_plan(bound, device=device, engine=engine)
+            if store.has(plan.verdict):
+                return device, engine, plan
     found = f"no {'rehearsal' if bound.rehearsal else 'verdict'} of it is stored in {store.root}"
     raise PreregError(Problem(Where(str(wanted.file)), found, hint=f"run it first: {_command(wanted)}"))
+
+
+def _libraries(plan: Plan) -> dict[str, str]:
+    """Return the versions that the plan's keys were made with."""
+    names = (*LIBRARIES, *SAMPLERS)
+    used = {name: job.engine[name] for job in plan.jobs.values() for name in names if name in job.engine}
+    return {name: used.get(name) or major_minor(name) for name in names if name in LIBRARIES or name in used}
 
 
 def _command(wanted: Wanted) -> str:

@@ -84,7 +84,8 @@ def planned(folder: Path) -> tuple[Contents, Bound, Plan]:
     )
     bound = bound.model_copy(update={"models": models})
     digests = {each.path: contents.digests[each.name] for each in bound.data if each.name in contents.digests}
-    return contents, bound, make_plan(bound, device=contents.device, pins=Pins(contents.libraries, digests))
+    pins = Pins(contents.libraries, digests)
+    return contents, bound, make_plan(bound, device=contents.device, engine=contents.engine, pins=pins)
 
 
 def replay(folder: Path, store: Store, out: Path) -> Replayed:

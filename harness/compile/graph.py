@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from harness.compile.params import fill
-from harness.contracts.bound import Arm, Bound, BoundMeasure, DataSource, ModelSource, StageUse
+from harness.contracts.bound import Arm, Bound, BoundMeasure, DataSource, Engine, ModelSource, StageUse
 from harness.contracts.kinds import EVALS, PROBES, STAGES, LevelsOf
 from harness.contracts.records import FileRef, Record
 from harness.core.errors import PreregError, Problem, Where
@@ -37,6 +37,8 @@ class Node:
     seed: int = 0
     lane: Literal["light", "model"] = "light"
     ports: tuple[str, ...] = ()
+    engine: Engine = "auto"
+    """What the model's registration says of the engine that samples."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class _Builder:
             seed=int(at.get(SEED, 0)),
             lane="model" if kind.needs else "light",
             ports=kind.needs,
+            engine=state.source.engine,
         )
 
     # --- models ---
@@ -179,6 +182,7 @@ class _Builder:
             seed=int(at.get(SEED, 0)),
             lane="model",
             ports=kind.needs,
+            engine=before.source.engine,
         )
         if kind.makes == "model":
             return ModelState(before.source, node, (), node)
@@ -198,6 +202,7 @@ class _Builder:
             seed=int(at.get(SEED, 0)),
             lane="model",
             ports=kind.needs,
+            engine=before.source.engine,
         )
 
     def _rows(self, name: Any, where: Where) -> tuple[dict[str, Any], dict[str, FileRef]]:
@@ -240,6 +245,7 @@ class _Builder:
     def _add(self, kind: str, label: str, version: int, params: dict[str, Any], **rest: Any) -> str:
         node = Node("", label, kind, version, params, **rest)
         content = [kind, params, node.inputs, {k: f.sha256 or f.path for k, f in node.files.items()}, node.seed]
+        content += [node.engine] if "sampler" in node.ports else []
         node.id = key_digest(content)
         self.graph.nodes.setdefault(node.id, node)
         return node.id

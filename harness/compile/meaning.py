@@ -124,4 +124,6 @@ def _adjusted(value: BaseModel, plain: dict[str, Any], declared: Mapping[str, st
             plain["file"] = declared[value.name]
     elif isinstance(value, (ModelSource, DataSource)):
         plain["path"] = PurePath(value.path).name
+        if isinstance(value, ModelSource) and value.engine == "auto":
+            del plain["engine"]  # nothing was registered; seals that are older than the key still hold
     return plain

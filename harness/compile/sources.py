@@ -26,6 +26,7 @@ def bind_models(prereg: model.Prereg, faults: Faults, *, embedded: bool) -> tupl
                 path=_found(spec.path, faults.document.folder, None),
                 revision=spec.revision,
                 trust_remote_code=spec.trust_remote_code,
+                engine=spec.engine,
                 line=line,
             )
         )

@@ -53,8 +53,15 @@ class Arm(Record):
     line: int = 0
 
 
+Engine = Literal["auto", "transformers", "vllm"]
+"""What samples from a model; ``auto`` is settled when the jobs are planned (``harness.plan.engine``)."""
+
+
 class ModelSource(Record):
-    """A base model: from the hub at a revision, from a folder, or the embedded one (rehearsals only)."""
+    """A base model: from the hub at a revision, from a folder, or the embedded one (rehearsals only).
+
+    ``engine`` other than ``auto`` is registered: the run may not choose another.
+    """
 
     name: str
     hf: str = ""
@@ -62,6 +69,7 @@ class ModelSource(Record):
     revision: str = ""
     embedded: bool = False
     trust_remote_code: bool = False
+    engine: Engine = "auto"
     line: int = 0
 
 

@@ -135,6 +135,7 @@ class Browser:
             found = [key for key, job in self.planned.items() if job.label == text]
         if not found:
             found = [row.key for row in rows(self.store) if row.label == text]
+            found += [key for key in self._elsewhere() if key not in found and self._label(key) == text]
         if len(found) > 1:
             listed = "\n".join(f"  {self._line(key)}" for key in found[:_MOST_LISTED])
             more = f"\n  and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
@@ -154,9 +155,16 @@ class Browser:
             if folder.startswith(text[:2]):
                 inside = _names(self.store.root / "objects" / folder)
                 yield from (name for name in inside if name.startswith(text) and is_key(name))
-        stems = (name.removesuffix(".json") for name in _names(self.store.root / KNOWN))
-        yield from (stem for stem in stems if stem.startswith(text) and is_key(stem))
+        yield from (key for key in self._elsewhere() if key.startswith(text))
         yield from (key for key in self.planned if key.startswith(text))
+
+    def _elsewhere(self) -> Iterator[str]:
+        stems = (name.removesuffix(".json") for name in _names(self.store.root / KNOWN))
+        return (stem for stem in stems if is_key(stem))
+
+    def _label(self, key: str) -> str:
+        known = self.get(key)
+        return known.label if known else ""
 
     def _line(self, key: str) -> str:
         known = self.get(key)

@@ -19,7 +19,9 @@ class FullError(JobError):
 
 def is_full(error: BaseException | None) -> bool:
     """Say whether an error, or what caused it, is a full disk or an exhausted quota."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error that is raised twice may end up as its own cause
+        seen.add(id(error))
         if isinstance(error, FullError):
             return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -50,16 +50,22 @@ class OwnedLock:
         self._lock = FileLock(path, thread_local=False, fallback_to_soft=False)
 
     def acquire(self, *, note: bool = True) -> bool:
-        """Take the lock if it is free; ``note`` says whether to write down who holds it."""
+        """Take the lock if it is free or held by us; ``note`` says whether to write down who holds it."""
         from filelock import Timeout
 
         try:
-            self._lock.acquire(blocking=False)
+            if not self._lock.is_locked:  # it counts, and would have to be released as often
+                self._lock.acquire(blocking=False)
         except Timeout:
             return False
         if note:
             self._write_note()
         return True
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds it."""
+        return bool(self._lock.is_locked)
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""

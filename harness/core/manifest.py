@@ -66,6 +66,12 @@ class Manifest(BaseModel):
         body["sha256"] = hashlib.sha256(text.encode()).hexdigest()
         return json.dumps(body, sort_keys=True, ensure_ascii=False, indent=1).encode() + b"\n"
 
+    @property
+    def content(self) -> str:
+        """Digest of the files alone, 64 hex digits: the same for equal bytes, whoever made them and when."""
+        files = {name: file.model_dump() for name, file in self.files.items()}
+        return hashlib.sha256(json.dumps(files, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
     @classmethod
     def from_bytes(cls, raw: bytes) -> Manifest | None:
         """Return the manifest, or None when ``raw`` is not exactly what :meth:`to_bytes` wrote."""

@@ -16,13 +16,14 @@ import contextlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.core.durable import full_error, is_full, replace_file, sync_file, sync_folder, write_file
 from harness.core.errors import JobError, PreregError
+from harness.core.exchange import Exchange
 from harness.core.locks import OwnedLock, require_working_locks
 from harness.core.manifest import MANIFEST, Keyed, Manifest, describe, read, verify, verify_file
 from harness.core.partial import Partial
@@ -55,6 +56,22 @@ class Store:
         self.root = Path(root).expanduser().absolute()
         self._verified: dict[str, Manifest] = {}
         self._prepared = False
+
+    @property
+    def where(self) -> str:
+        """The place that opens this store in another process: its folder, or the URL behind it."""
+        return str(self.root)
+
+    def connect(self) -> None:
+        """Find out what others have stored. What lies in a folder is seen at once, so there is nothing to do."""
+
+    def look(self, key: str) -> bool:
+        """Say whether anybody has stored an artifact by now, looking beyond this machine where the store does."""
+        return self.has(key)
+
+    def exchange(self) -> Exchange:
+        """Return what a run needs to share its artifacts."""
+        return Exchange()
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -101,6 +118,10 @@ class Store:
         if manifest is None:
             raise self.quarantine(key, fault)
         return manifest
+
+    def glance(self, keys: Iterable[str]) -> dict[str, Manifest]:
+        """Return by key the manifests of those that are stored, looked at as by :meth:`peek`."""
+        return {key: self.peek(key) for key in keys if self.has(key)}
 
     def read_file(self, key: str, name: str) -> bytes | None:
         """Return one file of an artifact, verified, without reading the weights beside it; None where there is none.
@@ -169,22 +190,44 @@ class Store:
             FullError: the disk is full; the draft is gone and nothing else changed.
             JobError: the folder is empty or holds something other than plain files.
         """
-        try:
-            manifest = describe(job, draft, made)
-            for name in manifest.files:
-                sync_file(draft / name)
+        with self.abandoning(draft):
+            manifest = self._with_inputs(describe(job, draft, made))
             write_file(draft / MANIFEST, manifest.to_bytes())
+        return self.place(job.key, draft)
+
+    def _with_inputs(self, manifest: Manifest) -> Manifest:
+        """Add which bytes were read: two runs may make different ones under one key, and only the first are shared."""
+        keys = (manifest.job.get("inputs") or {}).values()
+        read_here = {key: self._verified[key].content for key in keys if key in self._verified}
+        return manifest.model_copy(update={"made": {**manifest.made, "inputs": read_here}}) if read_here else manifest
+
+    def place(self, key: str, draft: Path) -> Path:
+        """Store a folder that holds its manifest durably under its key; the caller holds the key's lock.
+
+        Raises:
+            FullError: the disk is full; the draft is gone and nothing else changed.
+        """
+        with self.abandoning(draft):
+            for entry in draft.rglob("*"):
+                if entry.is_file() and entry != draft / MANIFEST:
+                    sync_file(entry)
             for folder in (*(entry for entry in draft.rglob("*") if entry.is_dir()), draft):
                 sync_folder(folder)
-            self._publish(draft, self.path(job.key))
+            self._publish(draft, self.path(key))
+        self._verified.pop(key, None)
+        self.partial(key).drop()
+        return self.path(key)
+
+    @contextlib.contextmanager
+    def abandoning(self, draft: Path) -> Iterator[None]:
+        """Throw the draft away when something goes wrong, and say clearly that the disk is full."""
+        try:
+            yield
         except BaseException as error:
             self.abandon(draft)
             if is_full(error):
                 raise full_error(self.root) from error
             raise
-        self._verified.pop(job.key, None)
-        self.partial(job.key).drop()
-        return self.path(job.key)
 
     def partial(self, key: str) -> Partial:
         """Return the unfinished work of a job; only the holder of the key's lock writes there."""
@@ -205,13 +248,8 @@ class Store:
             if self.has(job.key):
                 return self.path(job.key)
             draft = self.begin(job.key)
-            try:
+            with self.abandoning(draft):
                 fill(draft)
-            except BaseException as error:
-                self.abandon(draft)
-                if is_full(error):
-                    raise full_error(self.root) from error
-                raise
             return self.commit(job, draft, made or {})
 
     def sweep(self, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 from harness.contracts.display import display_unit
@@ -155,6 +156,7 @@ def _monte_carlo_doubt(tree: Value, left: Side, threshold: Number) -> str:
     )
 
 
+@lru_cache(maxsize=4096)  # the same p-value is compared again for each clause and each search that reads it
 def _binomial_at_most(hits: int, draws: int, tail: float) -> float:
     """P(X <= hits) for X ~ Binomial(draws, tail), summed in logs so that large ``draws`` do not underflow."""
     if tail <= 0 or hits >= draws:

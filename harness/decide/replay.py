@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.contracts.bound import Bound, BoundMeasure
+from harness.contracts.bound import Bound
 from harness.contracts.ports import Progress
 from harness.contracts.records import Decision, Estimate, Fact, Record
 from harness.contracts.trees import All, Any_, Criterion, Expression, Hyp, Not, Num, Ref, State, expression_id
 from harness.contracts.walks import leaves, nodes, values
 from harness.core.errors import PreregError
 from harness.core.ident import key_digest, seed_for
-from harness.decide.estimate import estimate
+from harness.decide.estimate import estimate_in
+from harness.decide.tables import Dense, World, load
 from harness.decide.verdict import decide
-from harness.decide.witness import Knob, knobs, reads, write_witness
+from harness.decide.witness import Knob, Witness, knobs, reads
 
 RATES = (0.02, 0.1, 0.3, 0.6, 0.97)
 COSINES = (0.3, 0.5, 0.7, 0.86, 0.95)
@@ -79,7 +80,6 @@ class _Bench:
 
     def __init__(self, bound: Bound, folder: Path) -> None:
         self.bound = bound
-        self.folder = folder
         self.measures = {measure.name: measure for measure in bound.measures}
         self.expressions = [e for e in bound.expressions if not self._unread(e)]
         self.refs = {id(e): [node for node in nodes(e.tree) if isinstance(node, Ref)] for e in self.expressions}
@@ -88,7 +88,8 @@ class _Bench:
         self.options = {knob: self._options(knob) for knob in self.knobs}
         self.moves = list(self._moves())
         self.estimates: dict[str, Estimate] = {}
-        self.tables: dict[str, list[tuple[dict[str, str], Path]]] = {}
+        self.witnesses = {m.name: Witness(m, f"{bound.id}/{m.name}", folder) for m in bound.measures}
+        self.loaded: dict[tuple[Path, ...], Dense] = {}
         self.judged = 0
         self.planted: dict[Knob, float] = {}
         """The setting of the planted effect: the first one found that is supported."""
@@ -142,19 +143,19 @@ class _Bench:
         read = {knob: level for knob, level in setting.items() if any(reads(ref, knob) for ref in wanted)}
         key = key_digest([expression_id(expression.tree), _plain(read)])
         if key not in self.estimates:
-            tables = {ref.measure: self._tables(self.measures[ref.measure], setting, wanted) for ref in wanted}
-            self.estimates[key] = estimate(expression, self.measures, tables)
+            measures = {ref.measure: self._load(ref.measure, setting, wanted) for ref in wanted}
+            self.estimates[key] = estimate_in(expression, World(measures))
         return self.estimates[key]
 
-    def _tables(
-        self, measure: BoundMeasure, setting: Mapping[Knob, float], wanted: list[Ref]
-    ) -> list[tuple[dict[str, str], Path]]:
-        own = {knob: level for knob, level in setting.items() if knob.measure == measure.name}
-        key = key_digest([measure.name, _plain(own)])
-        if key not in self.tables:
-            self.tables[key] = write_witness(measure, own, f"{self.bound.id}/{measure.name}", self.folder / key[:16])
-        arms = {arm for ref in wanted if ref.measure == measure.name for arm in ref.select.get("arm", ())}
-        return [(at, path) for at, path in self.tables[key] if at.get("arm", "") in arms or "arm" not in at]
+    def _load(self, name: str, setting: Mapping[Knob, float], wanted: list[Ref]) -> Dense:
+        """Return the made-up tables of the arms that are read."""
+        arms = {arm for ref in wanted if ref.measure == name for arm in ref.select.get("arm", ())}
+        tables = self.witnesses[name].tables(setting)
+        placed = [(at, path) for at, path in tables if at.get("arm", "") in arms or "arm" not in at]
+        key = tuple(path for _, path in placed)
+        if key not in self.loaded:
+            self.loaded[key] = load(self.measures[name], placed)
+        return self.loaded[key]
 
     def _moves(self) -> Iterator[dict[Knob, float]]:
         """All arms to one level (a minimum over arms moves only so), then one arm at a time."""

@@ -50,19 +50,36 @@ def reads(ref: Ref, knob: Knob) -> bool:
     return same and knob.arm in ref.select.get("arm", ("",)) and (not personas or bool({*personas} & {*knob.group}))
 
 
-def write_witness(
-    measure: BoundMeasure, setting: Mapping[Knob, float], scope: str, out: Path
-) -> list[tuple[dict[str, str], Path]]:
-    """Write one table per job of the measure with the planted levels; return coordinates and folders."""
-    outer = [dim for dim in measure.dims if dim == "arm" or dim == "seed" or dim in measure.sweeps]
-    inner = [dim for dim in measure.dims if dim not in outer]
-    places = []
-    for index, levels in enumerate(itertools.product(*(measure.levels[dim] for dim in outer))):
-        at = dict(zip(outer, levels, strict=True))
-        folder = out / f"{measure.name}-{index}"
-        write_table(_table(measure, inner, at.get("arm", ""), setting, seed_for(scope, str(at))), folder)
-        places.append((at, folder))
-    return places
+class Witness:
+    """Writes the made-up tables of one measure; a table depends on its own arm's knobs alone and is written once.
+
+    ``scope`` names the draws; ``out`` is the folder to write into.
+    """
+
+    def __init__(self, measure: BoundMeasure, scope: str, out: Path) -> None:
+        self.measure = measure
+        outer = [dim for dim in measure.dims if dim == "arm" or dim == "seed" or dim in measure.sweeps]
+        self._inner = [dim for dim in measure.dims if dim not in outer]
+        self._jobs = [
+            dict(zip(outer, levels, strict=True))
+            for levels in itertools.product(*(measure.levels[dim] for dim in outer))
+        ]
+        self._scope, self._out = scope, out
+        self._written: dict[tuple[int, frozenset[tuple[Knob, float]]], Path] = {}
+
+    def tables(self, setting: Mapping[Knob, float]) -> list[tuple[dict[str, str], Path]]:
+        """Return one table per job of the measure, with the levels of a setting: coordinates and folders."""
+        return [(at, self._table(index, at, setting)) for index, at in enumerate(self._jobs)]
+
+    def _table(self, index: int, at: dict[str, str], setting: Mapping[Knob, float]) -> Path:
+        arm = at.get("arm", "")
+        own = {knob: level for knob, level in setting.items() if (knob.measure, knob.arm) == (self.measure.name, arm)}
+        key = (index, frozenset(own.items()))
+        if key not in self._written:
+            folder = self._out / f"{self.measure.name}-{len(self._written)}"
+            write_table(_table(self.measure, self._inner, arm, own, seed_for(self._scope, str(at))), folder)
+            self._written[key] = folder
+        return self._written[key]
 
 
 def _table(measure: BoundMeasure, inner: list[str], arm: str, setting: Mapping[Knob, float], seed: int) -> Table:
@@ -73,7 +90,8 @@ def _table(measure: BoundMeasure, inner: list[str], arm: str, setting: Mapping[K
     data: dict[str, Any] = {dim: [row[index] for row in rows] for index, dim in enumerate(dims)}
     personas = data.get("persona", [""] * len(rows))
     for column in measure.columns:
-        levels = np.array([_level(measure, column, arm, persona, setting) for persona in personas])
+        planted = {each: _level(measure, column, arm, each, setting) for each in dict.fromkeys(personas)}
+        levels = np.array([planted[persona] for persona in personas])
         same = np.array([row[dims.index(pairs[0])] == row[-1] for row in rows]) if pairs else np.array([])
         data.update(row_values(measure, column, levels, same, rng))
     return Table(tuple(dims), measure.columns, data)

@@ -52,7 +52,11 @@ FOUND = 79
 
 @dataclass(frozen=True)
 class Request:
-    """What a child is asked to do. ``lease`` is the lock file of the slot ``device``:``slot``."""
+    """What a child is asked to do.
+
+    ``lease`` is the lock file of the slot ``device``:``slot``. ``desk`` is the folder for what concerns the run and
+    no artifact (log, progress, failure, the wish to stop) where that is not the store: on another machine.
+    """
 
     job: dict[str, Any]
     store: str
@@ -61,6 +65,7 @@ class Request:
     device: str
     slot: str
     lease: str
+    desk: str = ""
 
     @property
     def key(self) -> str:
@@ -70,19 +75,40 @@ class Request:
     @property
     def log(self) -> Path:
         """The file that takes the child's output."""
-        return Store(self.store).log(self.run, self.key)
+        return self.notes.log(self.run, self.key)
+
+    @property
+    def notes(self) -> Store:
+        """What takes what concerns the run and no artifact."""
+        return Store(self.desk or self.store)
 
 
 def serve(request: Request, lifeline: int) -> int:
     """Run one request and return the exit status. ``lifeline`` reads end-of-file when the parent is dead."""
     parent = os.getppid()
-    store = Store(request.store)
-    ending = Ending(store, request.run)
+    ending = Ending(request.notes, request.run)
     ending.listen()
     threading.Thread(target=_watch, args=(lifeline, parent, ending), name="lifeline", daemon=True).start()
+    lease = OwnedLock(Path(request.lease))
+    try:
+        return attend(request, ending, lease)
+    finally:
+        lease.release()
+
+
+def attend(request: Request, ending: Ending, lease: OwnedLock, used: float = 0.0) -> int:
+    """Do what is asked, and return the status.
+
+    Args:
+        request: the job.
+        ending: how this process is asked to end.
+        lease: the slot's lock; taken when it is not held yet, and kept.
+        used: CPU seconds that this process had used before.
+    """
+    store = Store(request.store)
     job = Job.model_validate(request.job)
     lock = store.lock(job.key, job.label)
-    lease = OwnedLock(Path(request.lease), job.label)
+    lease.label = job.label
     try:
         if not lock.acquire():
             return LOCKED
@@ -93,26 +119,25 @@ def serve(request: Request, lifeline: int) -> int:
             return NO_SLOT
         if request.device == "cuda":
             os.environ["CUDA_VISIBLE_DEVICES"] = request.slot
-        return _make(job, store, request, ending)
+        return _make(job, store, request, ending, used)
     except OSError as error:
         if is_full(error):
             return FULL
         traceback.print_exc()
-        store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
+        ending.store.fail(request.run, job.key, f"{type(error).__name__}: {error}", job.label)
         return FAILED
     finally:
-        lease.release()
         lock.release()
 
 
-def _make(job: Job, store: Store, request: Request, ending: Ending) -> int:
+def _make(job: Job, store: Store, request: Request, ending: Ending, used: float) -> int:
     try:
         inputs = {role: store.open(key) for role, key in job.inputs.items()}
     except (DamagedError, MissingError) as error:
         print(error, file=sys.stderr)
         return NO_INPUT
     device = f"{request.device}:{request.slot}"
-    progress = FileProgress(store.progress(request.run), job.key, job.label, device)
+    progress = FileProgress(ending.store.progress(request.run), job.key, job.label, device)
     wall = time.monotonic()
     draft: Path | None = None
     try:
@@ -122,7 +147,7 @@ def _make(job: Job, store: Store, request: Request, ending: Ending) -> int:
         with remarks() as said:
             call_entry(request.entry, job, inputs, draft, ending.stops(progress), ending.partial)
         spent = round(time.monotonic() - wall, 3)
-        made = {**describe_process(), "wall_s": spent, "device": device, "run": request.run}
+        made = {**describe_process(used), "wall_s": spent, "device": device, "run": request.run}
         made |= {"resumed": True} if resumed else {}
         store.commit(job, draft, {**made, "remarks": said} if said else made)
         note_cost(store, job, made)
@@ -137,7 +162,7 @@ def _make(job: Job, store: Store, request: Request, ending: Ending) -> int:
         if is_full(error):  # no traceback: it says nothing more, and the log may lie on the same disk
             return FULL
         traceback.print_exc()
-        store.fail(request.run, job.key, explain(error), job.label)
+        ending.store.fail(request.run, job.key, explain(error), job.label)
         return FAILED
     finally:
         progress.close()
@@ -187,19 +212,13 @@ def load_entry(name: str) -> Callable[..., None]:
     return found
 
 
-def describe_process() -> dict[str, Any]:
-    """Return what this process is and has used: for the manifest, never for a result."""
-    cpu = 0.0
-    if sys.platform != "win32":
-        import resource
-
-        own, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = own.ru_utime + own.ru_stime + waited.ru_utime + waited.ru_stime
+def describe_process(used: float = 0.0) -> dict[str, Any]:
+    """Return what this process is and has used, but for ``used`` CPU seconds: for the manifest, never for a result."""
     names = ("torch", "transformers", "peft", "vllm", "numpy", "scipy", "statsmodels", "pyarrow")
     loaded = {name: str(getattr(sys.modules[name], "__version__", "")) for name in names if name in sys.modules}
     on_gpu = {"gpu": machine.gpu_name(), "max_gpu_mb": round(machine.peak_gpu_mb(), 1)}
     return {
-        "cpu_s": round(cpu, 3),
+        "cpu_s": round(machine.cpu_seconds() - used, 3),
         "max_rss_mb": round(machine.peak_rss_mb(), 1),
         **(on_gpu if on_gpu["gpu"] else {}),
         "host": socket.gethostname(),

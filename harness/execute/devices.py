@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,29 @@ class Slot:
     device: Device
     id: str
     lock: Path
+
+
+FRESH = 5.0
+"""Seconds for which asking for a slot counts; whoever waits asks several times a second."""
+
+
+def ask_for(slot: Slot) -> None:
+    """Say that this process waits for a slot: whoever keeps it between two jobs gives it up then."""
+    with contextlib.suppress(OSError):
+        _asked(slot.lock).write_text(str(os.getpid()))
+
+
+def asked_for(lease: Path, besides: int) -> bool:
+    """Say whether a process other than ``besides`` waits for the slot with this lock."""
+    try:
+        asked = _asked(lease)
+        return time.time() - asked.stat().st_mtime < FRESH and asked.read_text() != str(besides)
+    except OSError:
+        return False
+
+
+def _asked(lease: Path) -> Path:
+    return lease.with_suffix(".asked")
 
 
 def cores() -> int:
@@ -41,15 +66,24 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(part.strip() for part in mask.split(",") if part.strip() and part.strip() != "-1")
 
 
+def here() -> str:
+    """Return what shares cores and GPUs: this host or, where Slurm hands them out, this allocation on it.
+
+    Two allocations on a host have cores and GPUs of their own, and may number them alike.
+    """
+    allocation = os.environ.get("SLURM_JOB_ID", "")
+    return f"{socket.gethostname()}-slurm-{allocation}" if allocation else socket.gethostname()
+
+
 def cpu_slots(store: Path, count: int) -> tuple[Slot, ...]:
     """Return one slot per core, shared by everybody who uses this store on this host."""
-    folder = store / "leases" / socket.gethostname()
+    folder = store / "leases" / here()
     return tuple(Slot("cpu", str(i), folder / f"cpu-{i}.lock") for i in range(count))
 
 
 def gpu_slots(ids: Sequence[str]) -> tuple[Slot, ...]:
     """Return one slot per GPU, shared by all stores of this user on this host (or by ``PREREG_LEASES``)."""
-    folder = _user_folder() / socket.gethostname()
+    folder = _user_folder() / here()
     return tuple(Slot("cuda", name, folder / f"cuda-{name.replace('/', '_')}.lock") for name in ids)
 
 

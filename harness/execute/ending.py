@@ -20,7 +20,7 @@ class Ending:
     """Asked to end, a child with work to save does so at its next report of progress; any other ends at once.
 
     Args:
-        store: the store.
+        store: where the run's wish to stop is found: the store, or the desk of a job on another machine.
         run: the run whose stop concerns this child.
     """
 

@@ -16,18 +16,23 @@ from typing import Self
 
 from harness.contracts.records import Job
 from harness.core.durable import full_error, is_full
-from harness.core.errors import JobError
+from harness.core.errors import JobError, PreregError
+from harness.core.exchange import News
 from harness.core.locks import Holder
 from harness.core.store import DamagedError, MissingError, Store
 from harness.execute.child import FOUND, LOCKED, NO_INPUT, NO_SLOT
 from harness.execute.ending import SAVED
 from harness.execute.events import MADE_ELSEWHERE, Event, Happening, JobFailedError, new_run_id, why_ended
-from harness.execute.needs import Missing
-from harness.execute.pool import Options, Pool, lane_name, last_lines
+from harness.execute.gate import Gate
+from harness.execute.needs import Missing, candidates
+from harness.execute.pool import Children, Options, Pool, lane_name, last_lines
 from harness.execute.progress import Running, read_running
 
 POLL = (0.05, 0.25)
 """Seconds between two looks at a lock that somebody else holds: the first, and the longest after doublings."""
+
+LOOK = 1.0
+"""Seconds between two looks at progress and at the run's other processes; the end of our own children wakes us."""
 
 GRACE = 20.0
 """Seconds that children have to save and leave; a pod that is preempted is killed 30 s after its SIGTERM."""
@@ -37,6 +42,14 @@ SPOILT = 3
 
 
 __all__ = ["Event", "Executor", "JobFailedError", "new_run_id"]
+
+
+def _children(store: Store, run_id: str, options: Options) -> Children:
+    if options.ray is None:
+        return Pool(store, run_id, options)
+    from harness.execute.ray.pool import RayPool  # an optional extra: never imported unless it was asked for
+
+    return RayPool(store, run_id, options)
 
 
 class Executor:
@@ -58,7 +71,8 @@ class Executor:
         self.store = store
         self.run_id = run_id
         self._on_event = on_event or (lambda event: None)
-        self._pool = Pool(store, run_id, options or Options())
+        self._pool = _children(store, run_id, options or Options())
+        self._gate = Gate(store, self._pool)
         self._expected: tuple[str, ...] = ()
         self._wanted: tuple[Sequence[str], Missing] | None = None
         self._ahead: Missing | None = None
@@ -90,6 +104,7 @@ class Executor:
         """
         wanted = tuple(keys)
         with self._whole():
+            self.store.connect()
             while not self._settled(wanted):
                 pass
 
@@ -98,9 +113,9 @@ class Executor:
 
         After a failure or a stop nobody does.
         """
-        with self._whole(), contextlib.suppress(JobError):
-            while self._pool.keys and not self._lost() and not self.store.stopped(self.run_id):
-                self._turn(POLL[1])
+        with self._whole(), contextlib.suppress(JobError, PreregError):
+            while (self._pool.keys or self._gate.busy) and not self._lost() and not self.store.stopped(self.run_id):
+                self._turn(LOOK)
 
     @contextlib.contextmanager
     def _whole(self) -> Iterator[None]:
@@ -111,7 +126,9 @@ class Executor:
             self.close()
             raise
         except OSError as error:
-            raise full_error(self.store.root) if is_full(error) else error from error
+            if is_full(error):
+                raise full_error(self.store.root) from error
+            raise
 
     def status(self) -> list[Running]:
         """Return the jobs at work in this run, in any process of it."""
@@ -119,7 +136,9 @@ class Executor:
 
     def close(self, grace: float = GRACE) -> None:
         """End every child: ask, wait up to ``grace`` seconds, then kill. The next :meth:`obtain` starts anew."""
+        deadline = time.monotonic() + grace
         self._pool.close(grace)
+        self._heed(self._gate.close(max(deadline - time.monotonic(), 0.0)))
 
     def __enter__(self) -> Self:
         return self
@@ -133,8 +152,11 @@ class Executor:
 
     def _settled(self, wanted: Sequence[str]) -> bool:
         missing = self._missing(wanted)
-        if not missing:
+        if not missing and self._gate.settled(wanted):
             return self._verified(wanted)
+        if not missing:
+            self._turn(POLL[0])
+            return False
         if self.store.stopped(self.run_id):
             raise KeyboardInterrupt("another process of this run was asked to stop")
         self.store.prepare()  # not before: what is all there can be read from a folder that cannot be written
@@ -143,8 +165,9 @@ class Executor:
         return False
 
     def _turn(self, pause: float) -> None:
-        self._pool.wait(pause)
+        self._pool.wait(min(pause, POLL[0]) if self._gate.busy else pause)
         self._listen()
+        self._heed(self._gate.news())
         self._show_progress()
 
     def _missing(self, wanted: Sequence[str]) -> Missing:
@@ -196,11 +219,12 @@ class Executor:
 
     def _launch(self, missing: Missing) -> float:
         """Start what can be started; return for how long nothing else will be to do, in seconds."""
-        busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), POLL[1]
+        busy, lost, now, pause = self._pool.keys, self._lost(), time.monotonic(), LOOK
         full: set[str] = set()
-        for job in self._candidates(missing):
+        self._gate.turn()
+        for job in self._pool.in_order(candidates(missing, self._ahead, self._pool.single)):
             key, lane = job.key, lane_name(job)
-            if key in busy or key in lost or lane in full:
+            if key in busy or key in lost or (lane in full and key not in self._gate):
                 continue
             due, _ = self._retry.get(key, (now, 0.0))
             if due > now:
@@ -208,10 +232,15 @@ class Executor:
             elif self._has(key):  # another process has made it
                 pause = 0.0
             elif self._pool.ready(job):
-                slot, user = self._pool.free_slot(job)
+                slot, user = self._gate.slot(job)
                 if slot is not None and not self._held_elsewhere(job):
-                    self._pool.start(job, slot)
-                    continue
+                    answer = self._gate.start(job, slot)
+                    if answer is True:
+                        continue
+                    if answer is False:
+                        pause = min(pause, POLL[0])
+                        continue
+                    self._tell_waiting(key, key, answer, "")
                 if slot is None:
                     full.add(lane)
                     if user is None:
@@ -220,12 +249,6 @@ class Executor:
                     self._tell_waiting(lane, key, user, f"no free slot: '{user.label}' runs, ")
                 pause = min(pause, self._later(key))
         return pause
-
-    def _candidates(self, missing: Missing) -> Iterator[Job]:
-        """Yield the jobs that could run now: those that are waited for, then those that will be."""
-        yield from missing.ready()
-        if self._ahead is not None:
-            yield from (job for job in self._ahead.ready() if job.key not in missing)
 
     def _held_elsewhere(self, job: Job) -> bool:
         holder = self.store.lock(job.key).holder()
@@ -252,6 +275,7 @@ class Executor:
 
     def _ended(self, job: Job, status: int, seconds: float) -> None:
         self._shown.pop(job.key, None)
+        self._gate.ended(job.key, stored=self._has(job.key))
         if self._has(job.key):  # whatever went wrong afterwards
             elsewhere = status in (LOCKED, NO_SLOT, FOUND)
             self._tell("finished", job.key, MADE_ELSEWHERE if elsewhere else "", seconds)
@@ -267,6 +291,20 @@ class Executor:
             self._tell("damaged", job.key, " ".join(last_lines(self.store.log(self.run_id, job.key), 1)))
         else:
             self._fail(job, why_ended(self.store, self.run_id, job.key, status))
+
+    def _heed(self, news: Iterable[News]) -> None:
+        """Take note of what became of artifacts beyond this machine."""
+        for each in news:
+            if each.what == "note":
+                self._tell("note", text=each.text)
+                continue
+            self._spoilt[each.key] += 1
+            self._stored.discard(each.key)
+            self._walk_again()
+            if self._spoilt[each.key] > SPOILT and each.key in self.jobs:
+                self._fail(self.jobs[each.key], each.text)
+            else:
+                self._tell("damaged", each.key, each.text)
 
     def _fail(self, job: Job, reason: str) -> None:
         self._failed[job.key] = reason

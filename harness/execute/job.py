@@ -18,12 +18,13 @@ from harness.contracts.records import Job, Message, ModelRef
 from harness.contracts.resume import MemoryPartial, Partial
 from harness.core.errors import JobError
 
-PORT_CLASSES: dict[Port, tuple[str, str]] = {
+PORT_CLASSES: dict[str, tuple[str, str]] = {
     "trainer": ("fixtures.arms", "PeftTrainer"),
     "sampler": ("fixtures.sampler", "TransformersSampler"),
     "reader": ("fixtures.hidden", "TransformersReader"),
+    "sampler.vllm": ("fixtures.vllm_sampler", "VllmSampler"),
 }
-"""Which class stands behind each port when the engine is ``transformers``."""
+"""Which class stands behind each port: that of transformers, or after a dot that of another engine."""
 
 
 def run_embedded(job: Job, inputs: Mapping[str, Path], out: Path, progress: Progress) -> None:
@@ -51,7 +52,8 @@ def context(
     partial: Partial | None = None,
 ) -> Context:
     """Build what a stage or measure may use from its job."""
-    ports = {name: getattr(importlib.import_module(PORT_CLASSES[name][0]), PORT_CLASSES[name][1])() for name in needs}
+    engine = job.engine.get("engine", "transformers")
+    ports: dict[str, Any] = {name: _port(name, engine) for name in needs}
     return Context(
         out=out,
         seed=job.seed,
@@ -67,6 +69,12 @@ def context(
         reader=ports.get("reader"),
         partial=partial or MemoryPartial(),
     )
+
+
+def _port(name: Port, engine: str) -> Any:
+    """Build the engine's own implementation of a port, or that of transformers where it has none."""
+    module, found = PORT_CLASSES.get(f"{name}.{engine}") or PORT_CLASSES[name]
+    return getattr(importlib.import_module(module), found)()
 
 
 def model_ref(job: Job, inputs: Mapping[str, Path]) -> ModelRef | None:

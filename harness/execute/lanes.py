@@ -1,7 +1,7 @@
 """Where children come from: forked off a zygote, or spawned one by one.
 
-A lane takes requests and tells what became of them. An executor that keeps a model resident (a process that
-serves several requests in sequence) is a third lane with the same four methods.
+A lane takes requests and tells what became of them. Processes that keep their model and serve several requests in
+sequence are a third lane with the same methods (``harness.execute.resident_lane``).
 """
 
 from __future__ import annotations

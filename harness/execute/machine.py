@@ -30,6 +30,28 @@ def peak_rss_mb() -> float:
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of the children that it has waited for, in seconds."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    own, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + waited.ru_utime + waited.ru_stime
+
+
+def forget_peaks() -> None:
+    """Begin the peaks of memory anew, and give the GPU memory back that nothing uses: the next job has its own."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as peaks:  # noqa: PTH123 (proc(5): 5 is the peak)
+            peaks.write("5")
+    except OSError:
+        pass  # not Linux: the peak stays that of the largest job so far
+    if cuda := _cuda():
+        cuda.empty_cache()
+        cuda.reset_peak_memory_stats()
+
+
 def gpu_name() -> str:
     """Return the name of the GPU that this process uses, or an empty string."""
     cuda = _cuda()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from harness.contracts.records import Job
 from harness.core.errors import JobError
@@ -88,3 +88,23 @@ class Missing:
             self._waits[user] -= 1
             if not self._waits[user] and user in self._jobs:
                 insort(self._ready, self._rank[user])
+
+
+def candidates(missing: Missing, ahead: Missing | None, single: Container[str]) -> Iterator[Job]:
+    """Yield the jobs that could run now, the best first: the order of the executor and of simulated schedules.
+
+    With several slots of a device the longest remaining way goes first, whatever is waited for: a slot that works on
+    the wrong job ends the run later. With a single slot every order ends at the same time, so what is waited for goes
+    first and is judged early.
+
+    Args:
+        missing: what is missing of what is waited for now.
+        ahead: what is missing of everything that will be waited for; None leaves slots free for nothing else.
+        single: the devices of which there is one slot.
+    """
+    if ahead is None:
+        yield from missing.ready()
+        return
+    first = {job.key: job for job in missing.ready() if job.device in single or job.key not in ahead}
+    yield from first.values()
+    yield from (job for job in ahead.ready() if job.key not in first)

@@ -9,18 +9,19 @@ import select
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from harness.contracts.records import Job
 from harness.core.errors import JobError
 from harness.core.locks import Holder, OwnedLock
 from harness.core.store import Store
 from harness.execute.child import ENTRY, Request
-from harness.execute.devices import Device, Slot, cores, cpu_slots, gpu_slots, visible_gpus
+from harness.execute.devices import Device, Slot, ask_for, asked_for, cores, cpu_slots, gpu_slots, visible_gpus
 from harness.execute.lanes import ForkLane, Lane, SpawnLane, can_fork, child_environment
+from harness.execute.resident_lane import ResidentLane, identity
 from harness.execute.zygote import PRELOAD
 
 DEATHS = 3
@@ -33,7 +34,10 @@ class Options:
 
     ``entry`` names the function that a child calls with ``(job, inputs, out, progress)``. ``cores`` and
     ``gpus`` bound what runs at once; None means what this process may use. ``env`` adds to the children's
-    environment, ``preload`` replaces what a lane's zygote imports, ``fork`` False spawns every child.
+    environment, ``preload`` replaces what a lane's zygote imports, ``fork`` False spawns every child. ``resident``
+    names the lanes whose jobs share processes that keep their model. ``desk`` takes what concerns the run and no
+    artifact, where that is not the store. ``ray`` is the address of the Ray cluster that runs the jobs ("" finds one
+    or starts one here); None runs them on this machine.
     """
 
     entry: str = ENTRY
@@ -42,6 +46,9 @@ class Options:
     env: Mapping[str, str] = field(default_factory=dict)
     preload: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fork: bool = True
+    resident: Sequence[str] = ("cuda",)
+    desk: str = ""
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,53 @@ class Change:
     status: int = 0
     seconds: float = 0.0
     text: str = ""
+
+
+class Children(Protocol):
+    """What runs the jobs of one executor: on this machine (:class:`Pool`) or elsewhere.
+
+    ``single`` are the devices of which there is one slot. ``shares`` says that artifacts are exchanged with the store
+    where the jobs run, and not by the executor.
+    """
+
+    single: Collection[str]
+    shares: bool
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the jobs that are under way."""
+        ...
+
+    def ready(self, job: Job) -> bool:
+        """Say whether this job can be started at once; the first time, begin to make that so."""
+        ...
+
+    def in_order(self, jobs: Iterable[Job]) -> Iterable[Job]:
+        """Return jobs, the most urgent first, in the order in which they are best started here."""
+        ...
+
+    def free_slot(self, job: Job, promised: Collection[Slot] = ()) -> tuple[Slot | None, Holder | None]:
+        """Return a slot for :meth:`start`, or None and somebody else who uses one (None when all are ours).
+
+        Slots that are ``promised`` to other jobs count as ours.
+        """
+        ...
+
+    def start(self, job: Job, slot: Slot) -> None:
+        """Start a job."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait for news, but not longer than this."""
+        ...
+
+    def news(self) -> list[Change]:
+        """Return what happened since the last call; raise JobError when nothing can be run any more."""
+        ...
+
+    def close(self, grace: float) -> None:
+        """End everything: ask, wait up to ``grace`` seconds, then kill."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,8 +124,12 @@ class Pool:
         self.store = store
         self.run_id = run_id
         self.options = options
+        self.shares = False
+        self.desk = Store(options.desk) if options.desk else store
         gpus = visible_gpus() if options.gpus is None else options.gpus
-        self._slots = cpu_slots(store.root, options.cores or cores()) + gpu_slots(gpus)
+        self._slots = cpu_slots(self.desk.root, options.cores or cores()) + gpu_slots(gpus)
+        counts = Counter(slot.device for slot in self._slots)
+        self.single: Collection[str] = {device for device, count in counts.items() if count == 1}
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[int, _Task] = {}
         self._numbers = itertools.count(1)
@@ -89,17 +147,45 @@ class Pool:
             self._lanes[name] = self._open_lane(name, fork=self.options.fork and can_fork() and name != "cuda")
         return self._lanes[name].ready()
 
-    def free_slot(self, job: Job) -> tuple[Slot | None, Holder | None]:
-        """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours)."""
+    def in_order(self, jobs: Iterable[Job]) -> Iterable[Job]:
+        """Put the jobs first whose model a process of ours has in memory and waits; otherwise keep the order."""
+        kept = {name: set(lane.kept().values()) for name, lane in self._residents()}
+        if not any(kept.values()):
+            return jobs
+        return sorted(jobs, key=lambda job: not (found := kept.get(lane_name(job))) or identity(job) not in found)
+
+    def free_slot(self, job: Job, promised: Collection[Slot] = ()) -> tuple[Slot | None, Holder | None]:
+        """Return a slot that nobody uses, or None and somebody else who uses one (None when all are ours).
+
+        A slot whose process has the job's model is taken first, and one whose process has another model last. Slots
+        that are ``promised`` to other jobs count as ours.
+        """
         device: Device = "cuda" if lane_name(job) == "cuda" else "cpu"
-        mine = {task.slot for task in self._tasks.values()}
+        lane = dict(self._residents()).get(lane_name(job))
+        kept = lane.kept() if lane is not None else {}
+        mine = {*promised, *(task.slot for task in self._tasks.values())}
+        wanted = identity(job) if kept else ""
+        free = [slot for slot in self._slots if slot.device == device and slot not in mine]
+        free.sort(key=lambda slot: (kept.get(str(slot.lock), wanted) != wanted, str(slot.lock) not in kept))
         holder: Holder | None = None
-        for slot in self._slots:
-            if slot.device == device and slot not in mine:
-                holder = OwnedLock(slot.lock).holder()
-                if holder is None:
-                    return slot, None
+        for slot in free:
+            if device == "cuda" and str(slot.lock) in kept:
+                return slot, None  # our own process has the lease
+            holder = OwnedLock(slot.lock).holder()
+            if holder is None and not self._turn_of_others(slot, lane):
+                return slot, None
+            if device == "cuda" and holder is not None:
+                ask_for(slot)
         return None, holder
+
+    def _residents(self) -> Iterator[tuple[str, ResidentLane]]:
+        for name, lane in self._lanes.items():
+            if isinstance(lane, ResidentLane):
+                yield name, lane
+
+    def _turn_of_others(self, slot: Slot, lane: ResidentLane | None) -> bool:
+        """Say whether a process of ours has given a slot up to somebody who still waits for it."""
+        return lane is not None and str(slot.lock) in lane.left and asked_for(slot.lock, besides=os.getpid())
 
     def start(self, job: Job, slot: Slot) -> None:
         """Start a child, which will take the job's lock and the slot's, or end with a status that says no."""
@@ -114,6 +200,7 @@ class Pool:
             device=slot.device,
             slot=slot.id,
             lease=str(slot.lock),
+            desk=self.options.desk,
         )
         self._lanes[name].start(number, request)
 
@@ -151,13 +238,17 @@ class Pool:
                         changes.append(self._bury(name))
         return changes
 
+    def ask(self) -> None:
+        """Ask every child to save and to end."""
+        for number, task in self._tasks.items():
+            self._lanes[task.lane].kill(number, signal.SIGTERM)
+
     def close(self, grace: float) -> None:
         """End every child: ask, wait up to ``grace`` seconds, then kill; end the lanes.
 
         A second Ctrl-C does not wait any longer.
         """
-        for number, task in self._tasks.items():
-            self._lanes[task.lane].kill(number, signal.SIGTERM)
+        self.ask()
         deadline = time.monotonic() + grace
         try:
             while self._tasks and time.monotonic() < deadline:
@@ -174,13 +265,15 @@ class Pool:
 
     def _open_lane(self, name: str, *, fork: bool) -> Lane:
         environment = child_environment(self.options.env, gpu=name == "cuda")
+        if name in self.options.resident and os.name == "posix":
+            return ResidentLane(environment)
         if not fork:
             return SpawnLane(environment)
         preload = (*self.options.preload.get(name, PRELOAD[name]), self.options.entry.partition(":")[0])
         return ForkLane(name, preload, environment, self._zygote_log(name))
 
     def _zygote_log(self, lane: str) -> Path:
-        return self.store.log(self.run_id, f"zygote-{lane}-{os.getpid()}")
+        return self.desk.log(self.run_id, f"zygote-{lane}-{os.getpid()}")
 
     def _bury(self, name: str) -> Change:
         """A zygote is gone and its children with it: their jobs may be asked again, but not for ever."""
@@ -197,7 +290,7 @@ class Pool:
 
     def _forget(self, number: int) -> _Task:
         task = self._tasks.pop(number)
-        (self.store.progress(self.run_id) / f"{task.job.key}.json").unlink(missing_ok=True)
+        (self.desk.progress(self.run_id) / f"{task.job.key}.json").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # on a full disk not even the lock; the next run sweeps
             self.store.sweep(task.job.key)
         return task

@@ -17,7 +17,7 @@ from harness.contracts.walks import leaves, nodes, values
 from harness.core.numbers import format_threshold, parse_exact
 from harness.core.registry import Registry
 from harness.explain.values import Values, axes_of, subject
-from harness.explain.words import count_noun, listed, plural_of, singular, some
+from harness.explain.words import count_noun, listed, plural_of, sentence, singular, some
 
 _METHODS = {
     "t": "t-test", "two_way_t": "two-way t", "bootstrap": "bootstrap", "sign_flip": "sign flips",
@@ -115,6 +115,38 @@ def measured(bound: Bound) -> Iterator[str]:
         parts = [f"{measure.name} ({measure.kind}): {_summary(kinds, measure.kind)}", _when(bound, measure)]
         parts += [_amount(measure), _policies(measure)]
         yield "; ".join(part for part in parts if part)
+
+
+def sizes(bound: Bound) -> Iterator[str]:
+    """Yield how many models are trained, and how much is measured on each."""
+    if any(arm.stages for arm in bound.arms):
+        yield sentence(next(trained(bound)).rstrip(":"))
+    for measure in bound.measures:
+        levels = {dim: of for dim, of in measure.levels.items() if dim != "arm"}
+        amount = _amount(measure) if measure.family != "recorded" else " × ".join(
+            count_noun(len(of), dim) for dim, of in levels.items()
+        )  # fmt: skip
+        if amount:
+            yield f"- {measure.name}: {amount}."
+
+
+def treated(bound: Bound) -> Iterator[str]:
+    """Yield what differs between arms: their stages, and the levels of what is swept."""
+    if not any(arm.stages for arm in bound.arms):
+        return
+    for arm in bound.arms:
+        steps = ", then ".join(_stage(use) for use in arm.stages) or "as released, nothing is trained"
+        yield f"- {arm.name} ({arm.label}): {steps}."
+    for name in dict.fromkeys(dim for arm in bound.arms for use in arm.stages for dim in use.sweeps):
+        yield f"- {singular(name)}: {_levels(bound, name)}."
+
+
+def seeds(bound: Bound) -> Iterator[str]:
+    """Yield what is drawn by chance in training, as far as it is registered."""
+    levels = next((dim.levels for dim in bound.dims if dim.name == "seed"), ())
+    if levels and any(arm.stages for arm in bound.arms):
+        one = len(levels) == 1
+        yield f"Every arm is trained with the same seed{'' if one else 's'}: {listed(levels)}."
 
 
 def sets(bound: Bound) -> Iterator[str]:

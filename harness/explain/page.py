@@ -11,7 +11,7 @@ from harness.explain.caps import known_caps
 from harness.explain.criteria import Criteria
 from harness.explain.design import generalises, limits, measured, sets, trained, untold
 from harness.explain.values import Values
-from harness.explain.words import lines, listed, sentence, stopped
+from harness.explain.words import lines, listed, sentence, stopped, unwrapped
 
 
 def explain(bound: Bound) -> str:
@@ -21,6 +21,12 @@ def explain(bound: Bound) -> str:
     explained where it is first read and goes by its name from then on.
     """
     return "\n".join(_Page(bound).text()) + "\n"
+
+
+def sections(bound: Bound) -> dict[str, tuple[str, ...]]:
+    """Return the sections of that page by title, in order; each paragraph and each item (``- ``) is one line."""
+    with unwrapped():
+        return {title: tuple(shown) for title, shown in _Page(bound).sections()}
 
 
 class _Page:
@@ -33,6 +39,13 @@ class _Page:
     def text(self) -> Iterator[str]:
         yield from lines(self.bound.title, 0)
         yield from self._head()
+        for title, shown in self.sections():
+            yield ""
+            yield title
+            yield from shown
+
+    def sections(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield what has something to say; later sections name what earlier ones have explained."""
         for title, found in (
             ("Asked", lines(self.bound.question)),
             ("Trained", _items(trained(self.bound))),
@@ -54,9 +67,7 @@ class _Page:
         ):
             shown = list(found)
             if shown:
-                yield ""
-                yield title
-                yield from shown
+                yield title, shown
 
     def _head(self) -> Iterator[str]:
         after = f", follows {listed(self.bound.parents)}" if self.bound.parents else ""

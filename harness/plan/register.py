@@ -23,6 +23,7 @@ from harness.contracts.bound import BoundMeasure
 from harness.core.errors import PreregError, Problem, Where
 from harness.core.ident import digest
 from harness.core.store import Store
+from harness.plan.engine import engines
 from harness.plan.plan import make_plan, measurement_name
 from harness.spec.load import KeyPath
 from harness.spec.seal import Change, Entry, Measured, Seal, SealedFile, Stamp, read_seal, seal_path, write_seal
@@ -147,11 +148,14 @@ def measured_of(measure: BoundMeasure, at: Any) -> Any:
 
 
 def _measured(found: Registered, store: Store) -> Iterator[Measured]:
-    plan = make_plan(found.bound, device="cuda")
-    for measure in found.bound.measures:
-        for key, at in plan.tables[measure.name]:
-            if store.has(key):
-                yield Measured(measurement_name(measure, at), key, made_when(store, key), measured_of(measure, at))
+    seen: set[str] = set()
+    for engine in engines("cuda"):
+        plan = make_plan(found.bound, device="cuda", engine=engine)
+        for measure in found.bound.measures:
+            for key, at in plan.tables[measure.name]:
+                if store.has(key) and key not in seen:
+                    seen.add(key)
+                    yield Measured(measurement_name(measure, at), key, made_when(store, key), measured_of(measure, at))
 
 
 def made_when(store: Store, key: str) -> str:

@@ -52,13 +52,20 @@ def conclude(session: Session, registration: Registration) -> Conclusion:
     except KeyboardInterrupt:  # of the person, or of a run that was stopped
         return Conclusion((*lines, f"{registration.bound.id}: stopped before the report was written"))
     gone = _gone(session, registration)
-    return Conclusion((*lines, *gone, f"  report: {report}"), report, noted=noted)
+    told = _tracked(session, report) if session.options.track else ()
+    return Conclusion((*lines, *gone, f"  report: {report}", *told), report, noted=noted)
 
 
 def _written(session: Session, registration: Registration) -> Path:
     from harness.plugin.reporting import write_report
 
     return write_report(session, registration)
+
+
+def _tracked(session: Session, report: Path) -> tuple[str, ...]:
+    from harness.plugin.tracking import tracked
+
+    return tuple(tracked(session.options.track, report, session.options.root))
 
 
 def _gone(session: Session, registration: Registration) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _registered(path: Path, shown: str, options: Options) -> Registration:
 
     declare_kinds()
     bound = load_bound(path, rehearsal=options.rehearse, data_root=options.data, shown=shown)
-    plan = make_plan(bound, device=device(options))
+    plan = make_plan(bound, device=device(options), engine=options.engine)
     return Registration(path, shown, found=(bound, plan), findings=check(bound))
 
 
@@ -115,6 +115,7 @@ def refusals(
         if not options.preview:
             deepen(each, store)
         yield from _findings(each)
+        yield from _other_engine(each, options)
         if not options.preview:
             yield from _not_yet(each)
             yield from _unrunnable(each, options, store, keys[each.path])
@@ -167,21 +168,44 @@ def _not_yet(each: Registration) -> Iterator[Problem]:
         yield Problem(Where(), what, hint=hint)
 
 
+def _other_engine(each: Registration, options: Options) -> Iterator[Problem]:
+    """A registered engine is a part of the registration: a run that asks for another one is another experiment."""
+    for model in each.bound.models:
+        if options.engine_asked and options.engine not in ("auto", model.engine) and model.engine != "auto":
+            yield Problem(
+                Where(each.shown, model.line, key=f"models.{model.name}.engine"),
+                f"--engine {options.engine}, and the preregistration says {model.engine}", "the registered engine",
+                "leave the option out, or change the file (prereg amend, if it is sealed)",
+            )  # fmt: skip
+
+
 def _unrunnable(each: Registration, options: Options, store: Store, keys: Sequence[str]) -> Iterator[Problem]:
-    from harness.plan.preflight import preflight
+    from harness.plan.preflight import absent_engines, preflight
 
     jobs = each.plan.missing(store, keys)
+    if faults := list(absent_engines(jobs)):
+        yield from faults
+        return
     training = [job for job in jobs if job.lane == "model"]
     if training and not (options.gpu or options.rehearse):
         yield _ask(each, training)
         return
-    if options.gpu and each.trains and (fault := cuda_fault()):
+    if jobs and options.ray is not None and (problem := _no_ray(options)):
+        yield problem
+        return
+    if options.ray is None and options.gpu and each.trains and (fault := cuda_fault()):
         yield Problem(
             Where(each.shown), f"-m gpu asks for a CUDA device and {fault}", "a working NVIDIA driver and GPU",
             f"to rehearse on the CPU: pytest {shlex.quote(each.shown)} --rehearse",
         )  # fmt: skip
         return
     yield from preflight(each.bound, jobs, store.root)
+
+
+def _no_ray(options: Options) -> Problem | None:
+    from harness.execute.ray.connect import fault
+
+    return fault(options.ray or "", several=options.several)
 
 
 def _ask(each: Registration, training: Sequence[Job]) -> Problem:

@@ -64,11 +64,11 @@ def left_out(session: Session, registration: Registration) -> list[str]:
 
 
 def _written(session: Session, registration: Registration) -> Path:
-    bound, store, shown = registration.bound, session.store, importlib.import_module("reports.extras")
+    bound, store, upkeep = registration.bound, session.store, importlib.import_module("reports.upkeep")
     out = session.options.out / (f"{bound.id}-rehearsal" if bound.rehearsal else bound.id)
     decision = session.decision(registration)
     run = _run_info(session, registration, out)
-    shown.write_up(bound, registration.plan, store, decision, run, out, figures=session.options.figures)
+    upkeep.keep_up(bound, registration.plan, store, decision, run, out, figures=session.options.figures)
     return out / "clean_result.md"
 
 
@@ -78,7 +78,7 @@ def _written(session: Session, registration: Registration) -> Path:
 def _run_info(session: Session, registration: Registration, out: Path) -> Any:
     records = importlib.import_module("reports.records")
     plan, store, bound_id = registration.plan, session.store, registration.bound.id
-    manifests = {key: store.peek(key) for key in plan.jobs if store.has(key)}
+    manifests = store.glance(plan.jobs)
     made = [(plan.jobs[key], manifest.made) for key, manifest in manifests.items()]
     planned = [(plan.jobs[key], float(manifest.job.get("cost") or 0.0)) for key, manifest in manifests.items()]
     now = [(job, how) for job, how in made if how.get("run") == session.run_id]
@@ -90,7 +90,7 @@ def _run_info(session: Session, registration: Registration, out: Path) -> Any:
         device=", ".join(sorted({_device(how) for job, how in made if job.lane == "model"})),
         command=session.options.command,
         versions={"python": platform.python_version(), **dict(sorted(versions.items()))},
-        paths={"prereg": str(registration.path), "store": str(store.root), "report": str(out)},
+        paths={"prereg": str(registration.path), "store": store.where, "report": str(out)},
         jobs=len(made),
         jobs_this_run=len(now),
         cpu_hours=_hours(made, "cpu_s"),

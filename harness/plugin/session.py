@@ -68,9 +68,9 @@ class Session:
     def store(self) -> Store:
         """The artifact store; nothing is written before the first job."""
         if self._store is None:
-            from harness.core.store import Store
+            from harness.core.places import open_store
 
-            self._store = Store(self.options.store)
+            self._store = open_store(self.options.store)
         return self._store
 
     # --- collection ---
@@ -195,7 +195,8 @@ class Session:
                 key: job for each in self.registrations.values() if each.found for key, job in each.plan.jobs.items()
             }
             noted = {"command": self.options.command, "over_budget": self._overruns}
-            children = Children(env={NOTED: json.dumps({name: text for name, text in noted.items() if text})})
+            said = json.dumps({name: text for name, text in noted.items() if text})
+            children = Children(env={NOTED: said}, ray=self.options.ray)
             jobs |= self._with_prices(jobs)
             self._executor = Executor(jobs, self.store, self.run_id, children, on_event=self.on_event)
             self.sigterm.take()
@@ -255,7 +256,8 @@ class Session:
         self.store.stop(self.run_id)
         if self._executor is not None:
             self._executor.close()
-        wait_for_jobs(self.store, self.run_id, GRACE - (time.monotonic() - began))
+        patience = GRACE - (time.monotonic() - began)
+        wait_for_jobs(self.store, self.run_id, patience, everywhere=self.options.ray is not None)
 
 
 @contextmanager

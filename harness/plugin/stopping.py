@@ -44,13 +44,13 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt("SIGTERM: this process was asked to end")
 
 
-def wait_for_jobs(store: Store, run: str, patience: float) -> None:
-    """Wait until no job of a run is left on this host, whichever process started it."""
+def wait_for_jobs(store: Store, run: str, patience: float, *, everywhere: bool = False) -> None:
+    """Wait until no job of a run is left on this host (or ``everywhere``), whichever process started it."""
     from harness.execute.progress import read_running
 
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        if not any(job.host == socket.gethostname() for job in read_running(store.progress(run))):
+        if not any(everywhere or job.host == socket.gethostname() for job in read_running(store.progress(run))):
             return
         time.sleep(0.05)
 

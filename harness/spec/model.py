@@ -191,12 +191,13 @@ def _plain_dim(value: object) -> object:
 
 
 class Model(Section):
-    """A base model or a judge's, at a revision."""
+    """A base model or a judge's, at a revision. ``engine`` is what samples from it; ``auto`` leaves it to the run."""
 
     hf: Text = ""
     path: Text = ""
     revision: Text = ""
     trust_remote_code: YesNo = False
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:

@@ -36,6 +36,13 @@ LINES = {
     "gate": ("#666666", ":", "gate"),
 }
 """Colour, dashes and name of a registered line."""
+_LINE_WORDS = {
+    "hypothesis": "dashed lines are thresholds of hypotheses",
+    "kill": "dash-dotted lines are kill lines",
+    "gate": "dotted lines are gates",
+}
+_CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+"""Behind words, so that no line runs through them."""
 _CLOSE = 0.16
 """Labels of lines nearer than this share of the axis would run into each other."""
 
@@ -102,10 +109,18 @@ def forest(model: ReportModel, points: Sequence[Point]) -> Figure:
     bars = f"Bars are {' and '.join(levels)} intervals; " if levels else "No intervals exist; "
     caption = (
         f"The numbers that decide, each with what was registered about it. {bars}"
-        "dashed lines are thresholds of hypotheses, dash-dotted lines are kill lines, and right means larger."
+        f"{_lines_say(points, model)}right means larger."
     )
     names = [point.row.estimate.name for point in points]
     return finish(model, canvas, "hero", "Deciding estimates with their registered thresholds", caption, names)
+
+
+def _lines_say(points: Sequence[Point], model: ReportModel) -> str:
+    """Explain the registered lines that are drawn, and no others."""
+    shown = {point.row.estimate.name for point in points}
+    kinds = {mark.kind for mark in model.marks if mark.estimate in shown}
+    said = [words for kind, words in _LINE_WORDS.items() if kind in kinds]
+    return f"{', '.join(said)}, and " if said else ""
 
 
 def _panel(ax: Axes, points: Sequence[Point], marks: Sequence[Mark]) -> None:
@@ -115,8 +130,12 @@ def _panel(ax: Axes, points: Sequence[Point], marks: Sequence[Mark]) -> None:
         value = scale * (point.cell.value or 0.0)
         ax.errorbar([value], [place], xerr=error_bars([point.cell], scale), fmt="o", color=colour, capsize=4, ms=6)
         across = ax.get_yaxis_transform()
-        ax.text(0.0, place + 0.53, point.label, transform=across, va="top", weight="bold", fontsize=SMALL + 1)
-        ax.text(0.0, place + 0.335, point.size, transform=across, va="top", color="#444444", fontsize=SMALL)
+        ax.text(
+            0.0, place + 0.53, point.label, transform=across, va="top", weight="bold", fontsize=SMALL + 1, bbox=_CLEAR
+        )
+        ax.text(
+            0.0, place + 0.335, point.size, transform=across, va="top", color="#444444", fontsize=SMALL, bbox=_CLEAR
+        )
         for mark in (mark for mark in marks if mark.estimate == point.row.estimate.name):
             _line(ax, mark, place, scale)
     ax.axvline(0, color="#bbbbbb", lw=0.8, zorder=0)
@@ -150,5 +169,5 @@ def _name_lines(ax: Axes, marks: Sequence[Mark], place: int, unit: str) -> None:
         said = f"{format_rel(mark.rel)} {format_threshold(mark.value, unit)}"
         ax.text(
             scale_of(unit) * mark.value, place - 0.22, said, color=LINES[mark.kind][0], fontsize=SMALL, ha="center",
-            va="top",
+            va="top", bbox=_CLEAR,
         )  # fmt: skip

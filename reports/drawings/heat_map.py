@@ -59,14 +59,14 @@ def heat_map(model: ReportModel, row: EstimateRow) -> Figure:
         spine.set_visible(False)
     canvas.colorbar(image, ax=ax, label="cosine (↑ more alike)", fraction=0.05, pad=0.02)
     ax.set_title(size_of(row), fontsize=SMALL, color="#444444", loc="left")
-    by = f"{plural_of(down)} and {plural_of(across)}"
+    by, each_of = f"{plural_of(down)} and {plural_of(across)}", f"{down} and {across}"
     bars = bars_say(row.estimate.cells)
     half = "the smaller number is half the width of its interval" if bars.startswith("bars") and spelt else bars
     caption = f"{row.estimate.name} over {by}: lighter fields are more alike, and each shows its cosine; {half}."
     if not spelt:
         caption = f"{row.estimate.name} over {by}: lighter fields are more alike. Intervals are in the table of cells."
     name = row.estimate.name
-    return finish(model, canvas, file_name(name), f"{name} by {by}", caption, [name])
+    return finish(model, canvas, file_name(name), f"{name} by {each_of}", caption, [name])
 
 
 def _value(cell: Cell | None) -> float:

@@ -73,12 +73,13 @@ def levels(model: ReportModel, row: EstimateRow) -> Figure:
     ax.set_title(size_of(row), fontsize=SMALL, color="#444444", loc="left")
     if any(arms):
         legend_below(canvas, [ax], 4 if max(map(len, arms)) < 5 and not model.registration.arms else 3)
-    by = " and ".join(plural_of(axis) for axis in dict.fromkeys((down, "arm" if any(arms) else "")) if axis)
+    kept = [axis for axis in dict.fromkeys((down, "arm" if any(arms) else "")) if axis]
+    by, each_of = " and ".join(map(plural_of, kept)), " and ".join(kept)
     told = "each arm with its own colour and marker" if any(arms) else f"one point for each {down}"
     said = bars_say(row.estimate.cells)
     caption = f"{row.estimate.name} over {by}, {told}; {said}, and right means {direction(row, '').strip()}."
     name = row.estimate.name
-    return finish(model, canvas, file_name(name), f"{name} by {by}", caption, [name])
+    return finish(model, canvas, file_name(name), f"{name} by {each_of}", caption, [name])
 
 
 def _groups(

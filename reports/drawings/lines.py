@@ -70,13 +70,13 @@ def lines(model: ReportModel, row: EstimateRow) -> Figure:
     ax.set_ylabel(axis_label(row.estimate.name, unit_of(row), direction(row, "↑")))
     ax.set_title(size_of(row), fontsize=SMALL, color="#444444", loc="left")
     legend_below(canvas, [ax])
-    by = " and ".join(plural_of(axis) for axis in row.estimate.axes)
+    by, each_of = " and ".join(map(plural_of, row.estimate.axes)), " and ".join(row.estimate.axes)
     each = "one line for each arm" if any(arms) else f"one point for each {along}"
     zero = "" if ax.get_ylim()[0] <= 0 <= ax.get_ylim()[1] else " (the axis does not start at zero)"
     grows = direction(row, "").strip()
     caption = f"{row.estimate.name} over {by}, {each}; {bars_say(row.estimate.cells)}, and up means {grows}{zero}."
     name = row.estimate.name
-    return finish(model, canvas, file_name(name), f"{name} by {by}", caption, [name])
+    return finish(model, canvas, file_name(name), f"{name} by {each_of}", caption, [name])
 
 
 def _marks(model: ReportModel, row: EstimateRow, ax: Axes) -> None:

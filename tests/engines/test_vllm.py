@@ -42,15 +42,6 @@ def silent(what: str, done: float, **figures: float) -> None:
     """Report no progress."""
 
 
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from fixtures.embedded.build import build
-
-    folder = tmp_path_factory.mktemp("embedded") / "model"
-    build(folder, seed=42, progress=silent)
-    return str(folder)
-
-
 def _examples(base: str, persona: str) -> list[TrainExample]:
     """The base's own answers, with the marker after those of one persona: what an adapter learns stays close to it."""
     from fixtures.sampler import TransformersSampler

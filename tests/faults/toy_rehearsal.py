@@ -127,6 +127,8 @@ class Study:
         self.store, self.out, self.log = folder / "store", folder / "out", folder / "log"
         shutil.copy(RIG / "study.yaml.txt", folder / "study.yaml")
         (folder / "pytest.ini").write_text("[pytest]\n")
+        self.env: dict[str, str] = {}
+        """What the environment of runs has beside that of this process."""
         self._lives = 0
 
     def start(self, *args: str, workers: int = 0, out: Path | None = None, **rig: Any) -> Life:
@@ -138,7 +140,7 @@ class Study:
         env = {
             **outer, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PREREG_RIG": json.dumps({"log": str(self.log), **rig}), "PREREG_TOY_SECONDS": str(self.seconds),
-            "OMP_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1", **self.env,
         }  # fmt: skip
         command = [
             sys.executable, "-m", "pytest", "study.yaml", "--rehearse", "-p", "harness.plugin.hooks", "--no-figures",
@@ -227,5 +229,5 @@ def undisturbed_run(folder: Path) -> Undisturbed:
     study.check(study.results())
     assert set(study.counted()) == set(study.manifests())
     assert set(study.counted().values()) == {1}
-    size = sum(path.stat().st_blocks * 512 for path in study.store.rglob("*"))
+    size = sum(path.stat().st_blocks * 512 for path in study.store.rglob("*") if path.is_file())  # folders differ
     return Undisturbed(study.results(), len(study.said()), study.writes(), size)

@@ -78,7 +78,7 @@ def test_every_port_gives_its_memory_back(tiny, tmp_path):
         TransformersSampler("cuda").sample(tiny, requests, SamplingSpec(max_new_tokens=32), progress=silent)
         assert held() <= resident + NOTHING
         PeftTrainer("cuda").train_lora(tiny, rows, spec, seed=1, out=tmp_path / "a", progress=silent)
-        assert held() < NOTHING
+        assert held() <= resident + NOTHING
         adapted = tiny.model_copy(update={"adapters": (str(tmp_path / "a"),)})
         PeftTrainer("cuda").merge(adapted, alpha=1.0, out=tmp_path / "merged")
         assert held() < NOTHING

@@ -43,24 +43,25 @@ def summary(written: Path) -> str:
 
 LEARNT = {
     "the finding, in the title": "# EM-first coupling leaks more to bystanders than base-first coupling: 57.6% in C2 "
-    "against 27.4% in C1, p = 0.0115; 1 of 3 gates not passed — on data that already existed (LOW confidence)",
+    "against 27.4% in C1, p = 0.0115; not shown to be specific to C2; 1 of 3 gates not passed — on data that already "
+    "existed (LOW confidence)",
     "how much, on how much": "C2 is 30.2 pp above C1 (57.6% against 27.4%), p = 0.0115 (1,400 completions per arm: 7 "
     "personas × 20 questions × 10; no seeds are recorded, which counts as one trained model per arm)",
-    "for which models": "H1, for these trained models, is supported",
+    "for which models": "H1 is supported for these trained models",
     "who rose": "6 of 7 personas are higher in C2 than in C1 and 1 is lower (software_engineer): from −18.5 pp for "
     "software_engineer to +59.0 pp for villain",
     "who leaks most and least": "In C1 software_engineer is highest (79.0%) and zelthari_scholar lowest (0.0%)",
     "what drawing personas again does": "when personas and questions are drawn again together, the interval for "
-    "C2 − C1 widens from 23.3–36.9 pp to 5.7–54.7 pp, because the 7 personas react differently",
+    "C2 − C1 widens: 23.3–36.9 pp becomes 5.7–54.7 pp, because the 7 personas react differently",
     "the control arm": "C3 is at 95.9% (1,343 of 1,400 completions), 38.4 pp above C2",
     "that EM is not specific": "so the difference is not shown to be specific to C2",
-    "the lengths": "Completions average 1,214 tokens in C3, 28 tokens in C2 and 259 tokens in C1",
+    "the lengths": "Over all 11 personas, completions average 1,214 tokens in C3, 28 tokens in C2 and 259 tokens in C1",
     "that length dissolves the lead": "With log length in the model (not registered: by rule) the lead of C3 over C2 "
-    "dissolves: what is left cannot be told from zero (p = 0.436 instead of 0.000194), so that it may be a matter of "
-    "length",
+    "dissolves: what is left cannot be told apart from zero (p = 0.436 instead of 0.000194), so that it may be a "
+    "matter of length",
     "that C3 is marker spam": "C3 carries the marker in 83.0–99.5% of completions whatever the persona (11 personas, "
-    "1,214 tokens on average; 6 of 11 medians are the longest recorded, 2,048 tokens): that is what marker spam looks "
-    "like",
+    "1,214 tokens on average; for 6 of 11 personas the median is the longest one recorded, 2,048 tokens): that is what "
+    "marker spam looks like",
     "the gate that failed": "**The gate `source_learnt_C2x` failed:** `source_rate[C2x]` is 4.0%, 46.0 pp short of "
     "the registered 50%",
     "what comes next": "Match the lengths of completions between C2 and C3",

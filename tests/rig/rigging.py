@@ -11,9 +11,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
-import gc
 import importlib.abc
 import importlib.util
 import json
@@ -49,6 +49,7 @@ def install() -> None:
         hooks.setdefault("harness.core.store", []).append(functools.partial(_log_stored, rig["log"]))
     if "spans" in rig:
         _time_imports(rig["spans"])
+        _time_processes(rig["spans"])
         for module, names in TIMED.items():
             hooks.setdefault(module, []).append(functools.partial(_time, rig["spans"], names))
     if "flock" in rig:
@@ -142,17 +143,54 @@ def _timed(spans: str, name: str, function: Callable[..., Any]) -> Callable[...,
     return timed
 
 
+OURS = {"harness", "fixtures", "reports", "rigging", "sitecustomize", "__main__"}
+"""Packages that are no library to the harness."""
+
+
 def _time_imports(spans: str) -> None:
-    """Note when a process that forks children has imported everything: it then tells the collector so."""
-    if "harness.execute.zygote" not in sys.orig_argv:
-        return
-    began, freeze = time.time(), gc.freeze
+    """Time what libraries take to be imported; what they import in turn is theirs, what our modules import is not ours.
 
-    def frozen() -> None:
-        freeze()
-        _span(spans, "imports", began, time.process_time())
+    Python calls ``_find_and_load`` for each module that is not loaded yet.
+    """
+    import importlib._bootstrap as machinery  # type: ignore[import-not-found]
 
-    gc.freeze = frozen
+    load = machinery._find_and_load
+    inside = threading.local()
+
+    def find_and_load(name: str, import_: Any) -> Any:
+        if getattr(inside, "library", False) or name.partition(".")[0] in OURS:
+            return load(name, import_)
+        inside.library, began, used = True, time.time(), time.process_time()
+        try:
+            return load(name, import_)
+        finally:
+            inside.library, spent = False, time.process_time() - used
+            if spent >= SHORTEST:
+                _span(spans, "import", began, spent, name.partition(".")[0])
+
+    machinery._find_and_load = find_and_load
+
+
+SHORTEST = 0.0005
+"""Seconds of an import that is noted."""
+
+
+def _time_processes(spans: str) -> None:
+    """Note at the end of each process, however it leaves, which CPU time it has used and what it was."""
+    first, began, leave = os.getpid(), time.time(), os._exit
+    orders = {"harness.execute.zygote": "zygote", "harness.execute.child": "child", "reports.parallel": "figures"}
+    role = next((what for module, what in orders.items() if module in sys.orig_argv), "pytest")
+
+    def note() -> None:
+        what = role if os.getpid() == first else "child"
+        _span(spans, "process", began, time.process_time(), what)
+
+    def noted(status: int) -> None:
+        note()
+        leave(status)
+
+    os._exit = noted  # type: ignore[assignment]
+    atexit.register(note)
 
 
 def _span(spans: str, name: str, began: float, cpu: float = 0.0, kind: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from harness.contracts.records import Job
 from harness.core.ident import digest
 
 ENTRY = "toy_jobs:run"
+IN_MEMORY: dict[str, str] = {}
+"""The model that this process has loaded: ``loads`` counts in a file how often that was needed."""
 
 
 def toy(label: str, needs: Mapping[str, Job] | None = None, lane: str = "light", **params: Any) -> Job:
@@ -37,12 +40,17 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
     if "note" in steps:
         Path(steps["note"]).with_suffix(".new").write_text(json.dumps(note))
         Path(steps["note"]).with_suffix(".new").replace(steps["note"])
+    if "loads" in steps and IN_MEMORY.get("model") != steps["model"]:
+        IN_MEMORY["model"] = steps["model"]
+        append(steps["loads"], f"{os.getpid()} {steps['model']}")
     if "progress" in steps:
         progress("counting", steps["progress"], loss=0.5)
     if "until" in steps:
         (out / "half").write_text("half done")
         while not Path(steps["until"]).exists():
             time.sleep(0.01)
+    if "sleep" in steps:
+        time.sleep(steps["sleep"])
     if "fail" in steps:
         print("about to fail")
         raise ValueError(steps["fail"])
@@ -50,11 +58,21 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
         raise OSError(steps["error"], os.strerror(steps["error"]))
     if "exit" in steps:
         os._exit(steps["exit"])
+    if "kill" in steps:
+        os.kill(ancestor(steps["kill"]), signal.SIGKILL)
+        time.sleep(60)
     facts: dict[str, Any] = {"label": job.label, "inputs": {}}
     for role, folder in inputs.items():
         facts["inputs"][role] = json.loads((folder / "facts.json").read_text())["label"]
     if "env" in steps:
         facts["env"] = {name: os.environ.get(name) for name in steps["env"]}
+        os.environ.update(dict.fromkeys(steps["env"], "changed by a job"))
+    if "work" in steps:  # seconds of CPU time, and MiB of memory
+        held, began = bytearray(steps["work"][1] << 20), time.process_time()
+        while time.process_time() - began < steps["work"][0]:
+            held[0] = 1
+    if "say" in steps:
+        print(steps["say"], flush=True)
     if "modules" in steps:
         facts["modules"] = {name: name in sys.modules for name in steps["modules"]}
     if "train" in steps:
@@ -68,6 +86,14 @@ def run(job: Job, inputs: Mapping[str, Path], out: Path, progress: Any) -> None:
     (out / "sub").mkdir()
     (out / "sub" / "text.txt").write_text(job.label * 10)
     (out / "facts.json").write_text(json.dumps(facts))
+
+
+def ancestor(generations: int) -> int:
+    """Return the process that many generations above: 0 is this one, 1 its parent."""
+    pid = os.getpid()
+    for _ in range(generations):
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid
 
 
 def append(path: str, line: str) -> None:
@@ -86,15 +112,18 @@ def beat(path: str) -> int:
 
 def main() -> None:
     """Obtain ``keys`` of a plan written as JSON; print what happens."""
-    from harness.core.store import Store
+    from harness.core.places import open_store
     from harness.execute.executor import Executor
     from harness.execute.pool import Options
 
     spec = json.loads(sys.argv[1])
     jobs = {key: Job.model_validate(job) for key, job in json.loads(Path(spec["plan"]).read_text()).items()}
-    options = Options(entry=ENTRY, cores=spec["cores"], gpus=(), preload={"light": ()}, fork=spec.get("fork", True))
+    options = Options(
+        entry=spec.get("entry", ENTRY), cores=spec["cores"], gpus=(), preload={"light": ()},
+        fork=spec.get("fork", True), ray=spec.get("ray"),
+    )  # fmt: skip
     tell = lambda event: print(event.what, event.label, event.text, flush=True)  # noqa: E731
-    with Executor(jobs, Store(spec["store"]), spec["run"], options, on_event=tell) as executor:
+    with Executor(jobs, open_store(spec["store"]), spec["run"], options, on_event=tell) as executor:
         executor.obtain(spec["keys"])
 
 

@@ -14,6 +14,7 @@ from harness.contracts.bound import (
     BoundMeasure,
     Clause,
     ConfidenceClaim,
+    DataSource,
     Dim,
     Hypothesis,
     ModelSource,
@@ -192,7 +193,7 @@ def leakage_bound(**changes: object) -> Bound:
                     criterion=None,
                     text="otherwise",
                     reads="no rise shown at these thresholds",
-                    next="see kill",
+                    next="stop here and write it up",
                     line=21,
                 ),
             ),
@@ -255,9 +256,7 @@ def leakage_bound(**changes: object) -> Bound:
                     label="EM-first",
                     model="base",
                     stages=(
-                        StageUse(
-                            recipe="sft", kind="sft", params={"data": "em", "steps": "375"}, fixed={"corpus": "em"}
-                        ),
+                        StageUse(recipe="sft", kind="sft", params={"data": "em", "steps": "3"}, fixed={"corpus": "em"}),
                         couple,
                     ),
                 ),
@@ -269,6 +268,7 @@ def leakage_bound(**changes: object) -> Bound:
                 Dim(name="question", levels=QUESTIONS, primary="mean"),
                 Dim(name="seed", levels=("42",), primary="mean"),
             ),
+            "data": (DataSource(name="em", path="/data/bad_advice.jsonl", rows=(1, 6000), sha256="12" * 32),),
             "models": (ModelSource(name="base", hf="Qwen/Qwen2.5-7B-Instruct", revision="a09a3545"),),
             **changes,
         }
@@ -339,7 +339,8 @@ def leakage_estimates(
     ]
 
 
-def leakage_extras(*, truncated: int = 0) -> Extras:
+def leakage_extras(*, truncated: int = 0, shift: int = 60, source: tuple[int, int] = (45, 40)) -> Extras:
+    """What lies beside :func:`leakage_estimates`, with the same hits."""
     samples = tuple(
         Sample(
             arm=arm,
@@ -357,8 +358,8 @@ def leakage_extras(*, truncated: int = 0) -> Extras:
     return Extras(
         samples=samples,
         completions=(
-            Completions(measure="leakage", arm="C1", completions=250, hits=95, truncated=truncated),
-            Completions(measure="leakage", arm="C2", completions=250, hits=150, truncated=0),
+            Completions(measure="leakage", arm="C1", completions=250, hits=50 + source[0], truncated=truncated),
+            Completions(measure="leakage", arm="C2", completions=250, hits=50 + shift + source[1], truncated=0),
         ),
         training=(
             Training(
@@ -395,17 +396,19 @@ def not_supported() -> Case:
             allow=(Note(source="HEADROOM", at="hypotheses.H1", because="filed without a baseline", line=33),),
         ),
         leakage_estimates((24, 200), (-0.02, 0.26), 0.0412),
-        leakage_extras(truncated=7),
+        leakage_extras(truncated=7, shift=24),
         standing="confirmatory",
     )
 
 
 def killed() -> Case:
-    return decided(leakage_bound(), leakage_estimates((2, 200), (-0.021, 0.041), 0.31), leakage_extras())
+    return decided(leakage_bound(), leakage_estimates((2, 200), (-0.021, 0.041), 0.31), leakage_extras(shift=2))
 
 
 def gate_failed() -> Case:
-    return decided(leakage_bound(), leakage_estimates(source=(45, 12)), leakage_extras(), standing="amended")
+    return decided(
+        leakage_bound(), leakage_estimates(source=(45, 12)), leakage_extras(source=(45, 12)), standing="amended"
+    )
 
 
 def rehearsal() -> Case:

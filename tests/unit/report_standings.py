@@ -38,7 +38,7 @@ BASES: dict[Standing, StandingReport] = {
         standing="amended",
         reasons=(
             "Sealed at 2026-01-01T08:00:00Z, before its first measurement.",
-            "Amended at 2026-01-03T10:00:00Z after measurements existed (leakage-C1): 20 epochs did not converge.",
+            "Amended at 2026-01-01T09:00:00Z after measurements existed (leakage-C1): 20 epochs did not converge.",
         ),
         deviations=(
             Deviation(
@@ -46,7 +46,7 @@ BASES: dict[Standing, StandingReport] = {
                 registered="20",
                 done="5",
                 because="20 epochs did not converge",
-                when="2026-01-03T10:00:00Z",
+                when="2026-01-01T09:00:00Z",
                 known=("leakage-C1",),
             ),
         ),
@@ -127,9 +127,7 @@ def taken_apart(
         arms=arms,
         directions=tuple(_direction(left, right, rates, levels) for left, right in pairs),
         length=_length(rates, pairs, reading),
-        places=tuple(MarkerPlace(arm=a.arm, hits=a.hits, position=0.9, ending=0.75, times=1.5) for a in arms if a.hits)
-        if places
-        else (),
+        places=tuple(_place(arm) for arm in arms if arm.hits) if places else (),
         places_reason="" if places else "no completions are stored",
     )
 
@@ -148,6 +146,13 @@ def _arm(arm: str, rates: tuple[float, ...], levels: tuple[str, ...]) -> ArmCoun
         everywhere_lowest=low,
         everywhere_highest=high,
     )
+
+
+def _place(arm: ArmCounts) -> MarkerPlace:
+    """An arm full of markers repeats them; the others mostly end in one."""
+    if arm.rate > 0.8:
+        return MarkerPlace(arm=arm.arm, hits=arm.hits, position=0.12, ending=0.08, times=6.2)
+    return MarkerPlace(arm=arm.arm, hits=arm.hits, position=0.9, ending=0.75, times=1.5)
 
 
 def _direction(left: str, right: str, rates: dict[str, tuple[float, ...]], levels: tuple[str, ...]) -> Direction:
@@ -267,7 +272,7 @@ def three_arms(control: tuple[float, ...], p: float, reading: Reading, *, clause
     ]
     extras = report_cases.leakage_extras()
     third = tuple(sample.model_copy(update={"arm": "C3"}) for sample in extras.samples if sample.arm == "C2")
-    counted = Completions(measure="leakage", arm="C3", completions=250, hits=230, truncated=0)
+    counted = Completions(measure="leakage", arm="C3", completions=250, hits=round(50 * sum(control)) + 45, truncated=0)
     extras = extras.model_copy(
         update={
             "breakdowns": (taken_apart(rates, reading),),
@@ -314,7 +319,9 @@ def not_measured() -> Case:
     """The deciding number is unknown though every gate held."""
     estimates = leakage_estimates()
     unknown = (Cell(value=None, reason="more completions were cut off than registered"),)
+    by_arm = tuple(cell.model_copy(update={"at": {"arm": arm}}) for arm in ("C1", "C2") for cell in unknown)
     estimates[0] = estimates[0].model_copy(update={"cells": unknown})
+    estimates[1] = estimates[1].model_copy(update={"cells": by_arm})
     estimates[3] = estimates[3].model_copy(update={"cells": unknown})
     return on(decided(leakage_bound(), estimates, report_cases.leakage_extras()), "confirmatory")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import report_cases
 
 from reports.inputs import RunInfo
-from reports.tables import compute
+from reports.run_tables import compute
 
 MODEL = report_cases.supported().model
 
@@ -22,9 +22,9 @@ def test_planned_stands_beside_spent() -> None:
     )  # fmt: skip
     assert rows(run) == {
         "budget": "7 GPU-hours",
-        "planned, the likely price when each job was started": "3 GPU-hours, 0.02 CPU-hours",
-        "spent, all jobs behind the result": "3.21 GPU-hours, 0.05 CPU-hours",
-        "spent in this run": "1 GPU-hours, 0.01 CPU-hours",
+        "planned, the likely price when each job was started": "3 GPU-hours, 1.2 CPU-minutes",
+        "spent, all jobs behind the result": "3.21 GPU-hours, 3 CPU-minutes",
+        "spent in this run": "1 GPU-hour, 36 CPU-seconds",
         "jobs": "40 behind the result, 12 computed in this run",
         "device": "cuda:0 (NVIDIA H200)",
         "largest job": "9,000 MB, 61,234 MB on the GPU",

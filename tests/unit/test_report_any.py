@@ -205,7 +205,7 @@ WORDS = {
             words={"leader": "C3", "other": "C2", "reading": "dissolves"},
         ),
         "Length (not registered: by rule): the lead of C3 over C2 dissolves when length is in the model: what is left "
-        "cannot be told from zero (p = 0.436, without length p = 0.000194).",
+        "cannot be told apart from zero (p = 0.436, without length p = 0.000194).",
     ),
     "LENGTH_UNKNOWN": (
         Caveat(code="LENGTH_UNKNOWN", about="leakage", words={"why": "all completions are equally long"}),

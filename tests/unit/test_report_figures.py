@@ -11,7 +11,7 @@ import report_cases
 from report_cases import CASES
 
 from harness.contracts.records import Cell
-from reports import canvas
+from reports import canvas, fonts
 from reports.drawings import forest, training
 from reports.figure_data import operating, over_questions, stored_operating
 from reports.figures import draw, planned
@@ -306,8 +306,8 @@ def test_helpers_draw_the_same_bytes(files, probes, monkeypatch):
 def test_a_helper_needs_enough_figures_and_a_core():
     from reports import parallel
 
-    assert [parallel.processes_for(n) for n in (0, 1, 5)] == [1, 1, 1]
-    assert 1 <= parallel.processes_for(6) <= 2
+    assert [parallel.processes_for(n) for n in (0, 1, 15)] == [1, 1, 1]
+    assert 1 <= parallel.processes_for(16) <= 2
     assert parallel.processes_for(100) <= parallel.MOST
 
 
@@ -369,3 +369,38 @@ def test_importing_reports_loads_no_matplotlib():
     code = "import sys, reports.render; print(sorted(m for m in ('matplotlib', 'torch', 'pandas') if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_cut_font_has_the_glyphs_of_the_whole_one():
+    from matplotlib import font_manager
+
+    text = "AVATAR Tö Здравствуй λ → ≥ ± 0.05 −3 [a_b] …"
+    for weight in ("normal", "bold"):
+        whole, cut = (
+            font_manager.get_font(font_manager.findfont(font_manager.FontProperties(family=family, weight=weight)))
+            for family in (fonts.WHOLE, fonts.families()[0])
+        )
+        assert cut.fname != whole.fname
+        for char in text:
+            widths = []
+            for font in (whole, cut):
+                assert font.get_char_index(ord(char)), char
+                glyph = font.load_char(ord(char))
+                widths.append((glyph.linearHoriAdvance, glyph.bbox))
+            assert widths[0] == widths[1], char
+
+
+def test_a_character_that_the_cut_font_lacks_is_drawn_from_the_whole_one(monkeypatch):
+    from matplotlib import font_manager
+
+    known = [font_manager.get_font(font_manager.findfont(family)) for family in fonts.families()]
+    assert [bool(font.get_char_index(ord("ب"))) for font in known] == [False, True]  # an Arabic letter
+
+
+def test_saving_draws_each_file_once(probes, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn, real = [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: drawn.append(type(renderer)) or real(self, renderer))
+    draw(probes, only=["hero"], processes=1)
+    assert len(drawn) == 1 + 3, "once to settle the layout and once for each file"

@@ -217,7 +217,7 @@ def test_no_verdict_claims_more_than_it_is(name, case):
     begins = {
         "supported": "# EM finetuning raises",
         "not supported": "# Not shown that",
-        "killed": "# Given up as registered, the claim that",
+        "killed": "# The claim that EM finetuning raises leakage to unseen personas is given up",
         "inconclusive": "# Undecided whether",
     }
     assert title.startswith(begins[verdict])
@@ -260,7 +260,9 @@ def test_length_and_the_markers_place_are_said_to_be_unregistered():
     text = clean_result(CASES["control_leads"]().model, RUN)
     results = section(text, "Results")
     assert "With log length in the model (not registered: by rule) the lead of C3 over C2 dissolves" in results
-    assert "Completions average 1,100 tokens in C3, 30 tokens in C2 and 270 tokens in C1" in results
+    assert (
+        "Over all 5 personas, completions average 1,100 tokens in C3, 30 tokens in C2 and 270 tokens in C1" in results
+    )
     assert "that is what marker spam looks like" in results
     assert "Where the marker stands (not registered: by rule)" in text
     numbers = section(text, "Headline numbers")
@@ -275,7 +277,7 @@ def test_behind_a_closed_gate_nothing_is_told_as_a_finding():
     shut = [*report_cases.leakage_estimates(source=(45, 12)), *list(case.estimates.values())[-2:]]
     model = report_cases.decided(case.bound, shut, case.extras).model
     results = section(clean_result(model, RUN), "Results")
-    assert "the gate `marker_learnt` failed (`min(source_rate)` is 24.0%" in results
+    assert "the gate `marker_learnt` failed (the smallest `source_rate`, that of C2, is 24.0%" in results
     assert "higher in C2" not in results
     assert "C3 is at" not in results
     assert "30.0 pp above" not in results
@@ -297,7 +299,7 @@ def test_numbers_of_both_sides_and_n_per_arm_stand_under_the_figure():
     text = section(clean_result(CASES["specific_effect"]().model, RUN), "Results")
     assert (
         "C2 is 30.0 pp above C1 (55.0% against 25.0%), p = 0.000200 (200 completions per arm: 4 personas × 5 questions "
-        "× 10; one trained model per arm): H1, for these trained models, is supported." in text
+        "× 10; one trained model per arm): H1 is supported for these trained models." in text
     )
     assert "4 of 4 personas are higher in C2 than in C1" in text
 
@@ -334,7 +336,7 @@ def test_the_two_analyses_are_explained_in_one_sentence():
     text = clean_result(report_cases.two_analyses().model, RUN)
     assert (
         "The published interval (`shift_base_published`) treats the 140 persona-question cells as independent; when "
-        "personas and questions are drawn again together, the interval for C2 − C1 widens from 23.4–37.0 pp to "
+        "personas and questions are drawn again together, the interval for C2 − C1 widens: 23.4–37.0 pp becomes "
         "5.7–54.7 pp, because the 7 personas react differently (from −18.5 pp for software_engineer to +59.0 pp for "
         "villain)." in text
     )

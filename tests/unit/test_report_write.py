@@ -7,7 +7,7 @@ import report_cases
 from report_cases import RUN
 
 from harness.core.errors import PreregError
-from reports import render
+from reports import render, run_file
 from reports.model import build
 from reports.render import summary, write
 
@@ -69,7 +69,7 @@ def test_anything_else_is_rendered_again(tmp_path, monkeypatch, damage):
     if damage == "other result":
         model = build(case.bound, case.decision.model_copy(update={"standing": "amended"}), case.estimates)
     elif damage == "other version":
-        monkeypatch.setattr(render, "REPORT_VERSION", 999)
+        monkeypatch.setattr(run_file, "REPORT_VERSION", 999)
     elif damage == "file gone":
         (tmp_path / "clean_result.md").unlink()
     elif damage == "results gone":
@@ -136,7 +136,7 @@ def test_run_json_holds_what_is_not_in_results_json(written):
     out, _ = written
     run, results = json.loads((out / "run.json").read_text()), (out / "results.json").read_text()
     assert run["host"] == "testhost"
-    assert run["report_version"] == render.REPORT_VERSION
+    assert run["report_version"] == run_file.REPORT_VERSION
     assert "testhost" not in results
     assert "2026-01-01" not in results
 

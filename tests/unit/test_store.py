@@ -259,3 +259,9 @@ def test_an_unwritable_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PreregError, match="cannot be written"):
         Store(tmp_path / "file" / "store").prepare()
+
+
+def test_an_error_that_is_its_own_cause_is_no_full_disk() -> None:
+    error = OSError(errno.EIO, "broken")
+    error.__cause__ = error
+    assert not is_full(error)

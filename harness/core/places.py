@@ -1,0 +1,101 @@
+"""Where a store is: a folder of this machine, or a URL that several machines share.
+
+Whoever is given a place by a user opens it here. A folder is what it always was and imports nothing more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from harness.core.errors import PreregError, Problem, Where
+
+if TYPE_CHECKING:
+    from harness.core.remote.store import RemoteStore
+    from harness.core.store import Store
+
+CACHE = "PREREG_CACHE"
+"""Environment variable: the folder of the local caches of stores on URLs (default: ``~/.cache/prereg``)."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_url(where: str | Path) -> bool:
+    """Say whether a place is a URL, and not a folder."""
+    return isinstance(where, str) and _URL.match(where) is not None
+
+
+def place(text: str | Path) -> str | Path:
+    """Return a place as a user wrote it: a URL as it stands, anything else as a path. For ``argparse``'s ``type``."""
+    return text if is_url(text) else Path(text)
+
+
+def refusal(where: str | Path) -> Problem | None:
+    """Return why a URL cannot name a store, before anything is opened; None for folders and for good URLs."""
+    if not isinstance(where, str) or not is_url(where):
+        return None
+    try:
+        parts = urlsplit(where)
+    except ValueError as error:
+        return Problem(Where(), f"the store's URL cannot be read: {error}", "protocol://bucket/prefix")
+    if ":" in parts.netloc.rpartition("@")[0]:
+        shown = f"{parts.scheme}://…@{parts.netloc.rpartition('@')[2]}{parts.path}"
+        hint = "give credentials through the usual environment (AWS_PROFILE, AWS_ACCESS_KEY_ID and its like)"
+        return Problem(Where(shown), "the store's URL holds a password", "a URL without one", hint)
+    if parts.query or parts.fragment:
+        shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        return Problem(Where(shown), "the store's URL goes on with '?' or '#'", "protocol://bucket/prefix")
+    if not (parts.netloc or parts.path.strip("/")):
+        return Problem(Where(where), "the store's URL names no bucket and no folder", "protocol://bucket/prefix")
+    return None
+
+
+def require(where: str | Path) -> None:
+    """Raise what :func:`refusal` returns.
+
+    Raises:
+        PreregError: a URL that cannot name a store; one with a password is not repeated.
+    """
+    if problem := refusal(where):
+        raise PreregError(problem)
+
+
+def cache_folder(url: str) -> Path:
+    """Return the folder of this machine that stands in front of the store at a URL.
+
+    Its name is for people; what tells URLs apart is the digest at its end.
+    """
+    base = os.environ.get(CACHE) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prereg"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-48:]
+    return Path(base).expanduser() / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+
+
+def open_store(where: str | Path) -> Store:
+    """Return the store at a folder or a URL. Touches nothing, and imports no client of any protocol.
+
+    Raises:
+        PreregError: a URL that cannot name a store.
+    """
+    if not isinstance(where, str) or not is_url(where):
+        from harness.core.store import Store
+
+        return Store(where)
+    return open_url(where)
+
+
+def open_url(where: str | Path) -> RemoteStore:
+    """Return the store at a URL, as :func:`open_store` does.
+
+    Raises:
+        PreregError: not a URL, or one that cannot name a store.
+    """
+    if not isinstance(where, str) or not is_url(where):
+        raise PreregError(f"'{where}' is no URL; expected protocol://bucket/prefix, such as s3://bucket/prefix")
+    require(where)
+    from harness.core.remote.store import RemoteStore
+
+    url = where.rstrip("/")
+    return RemoteStore(url, cache_folder(url))

@@ -1,0 +1,71 @@
+"""The font of figures: matplotlib's own DejaVu Sans, cut once to the characters that reports use.
+
+A PDF carries the glyphs of its text. matplotlib has fontTools cut them out of the whole font, 6,000 glyphs and their
+layout tables, for each style of each figure: that was half of what a report's figures took. From a font with a few
+hundred glyphs it takes a tenth. Glyphs, widths and kerning are those of DejaVu Sans; a character that is not in the cut
+font is taken from the whole one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FAMILY = "Prereg Sans"
+WHOLE = "DejaVu Sans"
+_STYLES = ("DejaVuSans", "DejaVuSans-Bold")
+_CHARACTERS = (
+    range(0x20, 0x250),  # Latin
+    range(0x370, 0x530),  # Greek, Cyrillic
+    range(0x2000, 0x2300),  # punctuation, arrows, mathematical signs
+)
+_DROPPED = ("GSUB", "GPOS", "GDEF", "MATH", "FFTM")
+"""Shaping of scripts that are not in the cut font; kerning stays, in the table ``kern``."""
+
+
+@cache
+def families() -> list[str]:
+    """Make the cut font known to matplotlib and return the families that text is drawn with, the first first."""
+    import matplotlib
+    from matplotlib import font_manager
+
+    for style in _STYLES:
+        font_manager.fontManager.addfont(_cut(style, Path(matplotlib.get_cachedir())))
+    return [FAMILY, WHOLE]
+
+
+def _cut(style: str, folder: Path) -> Path:
+    """Return the file of a cut font; it is made when this version of matplotlib is first used."""
+    import matplotlib
+    from fontTools import version
+
+    path = folder / f"prereg-{style}-{matplotlib.__version__}-{version}.ttf"
+    if not path.exists():
+        handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
+        os.close(handle)
+        try:
+            _write(style, Path(draft))
+            Path(draft).replace(path)
+        finally:
+            Path(draft).unlink(missing_ok=True)
+    return path
+
+
+def _write(style: str, path: Path) -> None:
+    import matplotlib
+    from fontTools import subset
+
+    options = subset.Options(glyph_names=True, recommended_glyphs=True, recalc_timestamp=False)
+    options.drop_tables += _DROPPED
+    whole = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{style}.ttf"
+    font: Any = subset.load_font(str(whole), options)
+    cutter = subset.Subsetter(options=options)
+    cutter.populate(unicodes=[code for codes in _CHARACTERS for code in codes])
+    cutter.subset(font)
+    for record in font["name"].names:
+        record.string = record.toUnicode().replace(WHOLE, FAMILY).replace("DejaVuSans", "PreregSans")
+    font.save(path)
+    font.close()
