@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_tracking import results
+from tracked import results
 
 from reports.trackers import write
 from reports.tracking import arm_runs

@@ -128,7 +128,11 @@ def test_the_file_of_another_registration_is_left_alone(tmp_path):
     assert completions.unpacked(path, report_cases.rehearsal().model) is None
 
 
-@pytest.mark.parametrize("damaged", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[1, 2")])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"no gzip", gzip.compress(b"{}", mtime=0), gzip.compress(b"[1, 2", mtime=0)],
+    ids=["empty", "no gzip", "an object", "cut off"],
+)
 def test_a_damaged_file_is_named(tmp_path, damaged):
     path = tmp_path / completions.FILE
     path.write_bytes(damaged)
