@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
     plan.add_argument("--engine", metavar="NAME", help="what samples: auto, transformers or vllm ($PREREG_ENGINE)")
     plan.add_argument("--gpus", type=int, metavar="N", help="print the schedule on N GPUs, and where more stop helping")
     plan.add_argument("--cores", type=int, metavar="N", help="cores of that schedule (default: one per GPU)")
+    plan.add_argument("--fast", action="store_true", help="plan training as pytest --fast does")
     plan.add_argument("--strict", action="store_true", help="exit 2 when the likely price is over the budget")
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.add_argument("--slurm", type=Path, metavar="DIR", help="write job arrays for Slurm into a new folder")
@@ -65,7 +66,7 @@ def _plan(options: argparse.Namespace) -> None:
     engine = choice_of(options.engine or os.environ.get(VARIABLE, ""), "--engine" if options.engine else VARIABLE)
     data = Path(options.data) if options.data else None
     bound = load_bound(options.file, rehearsal=options.rehearse, data_root=data)
-    plan = make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine)
+    plan = make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine, fast=options.fast)
     store = open_store(options.store)
     measured = (key for keys in plan.measurements.values() for key in keys)  # items of their own, decide or not
     missing = plan.missing(store, [*plan.goals, *measured])

@@ -83,6 +83,8 @@ def _report(options: argparse.Namespace, store: Store) -> list[str]:
         said.append("--rehearse")
     if options.engine:
         said += ["--engine", options.engine]
+    if options.fast:
+        said.append("--fast")
     if options.data:
         said += ["--prereg-data", str(Path(options.data).absolute())]
     return said

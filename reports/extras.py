@@ -17,7 +17,7 @@ from harness.contracts.bound import Bound
 from harness.contracts.records import Decision, Estimate, Job
 from harness.contracts.trees import expression_id
 from harness.core.store import Store
-from harness.plan.engine import LIBRARIES, named
+from harness.plan.engine import FAST, LIBRARIES, named
 from harness.plan.plan import Plan
 from reports import model, records, render
 from reports.figure_data import stored_operating
@@ -89,7 +89,8 @@ def _engines(plan: Plan) -> Iterator[tuple[str, ...]]:
                 continue
             library = engine["engine"] if port == "sampler" else "transformers"
             beside = ", ".join(named(engine, name) for name in LIBRARIES if name != library)
-            rows[work, named(engine, library), engine["device"], engine["dtype"], beside] = None
+            fast = ", --fast" if port == "trainer" and FAST in engine else ""
+            rows[work, named(engine, library), engine["device"], engine["dtype"] + fast, beside] = None
     yield from sorted(rows)
 
 

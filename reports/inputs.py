@@ -114,4 +114,6 @@ class RunInfo(Record):
     unpriced: int = 0
     resumed: int = 0
     """Jobs that went on where an interrupted process had left them: what that one spent is in no figure."""
+    fast: int = 0
+    """Trainings behind the result that gave up equal bytes for time (``--fast``)."""
     over_budget: str = ""

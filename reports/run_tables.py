@@ -21,6 +21,9 @@ def compute(model: ReportModel, run: RunInfo) -> TextTable:
     if run.max_rss_mb is not None:
         gpu = f", {run.max_gpu_mb:,.0f} MB on the GPU" if run.max_gpu_mb is not None else ""
         rows.append(("largest job", f"{run.max_rss_mb:,.0f} MB{gpu}"))
+    if run.fast:
+        said = f"{count_noun(run.fast, 'training')} with --fast: equal seeds do not give equal bytes"
+        rows.append(("not repeatable", said))
     if run.resumed:
         rows.append(("not counted", f"what {count_noun(run.resumed, 'resumed job')} had spent when interrupted"))
     if run.over_budget:

@@ -56,7 +56,7 @@ def recompute(folder: Path, store: Store, arm: str, on_event: Callable[[Event], 
     if arm not in (names := [each.name for each in bound.arms]):
         hint = did_you_mean(arm, names)
         raise PreregError(f"there is no arm '{arm}'; the arms are {', '.join(names) or 'none'}. {hint}".strip())
-    here = make_plan(bound, device=contents.device, engine=contents.engine)
+    here = make_plan(bound, device=contents.device, engine=contents.engine, fast=contents.fast)
     wanted = _tables(here, arm)
     with tempfile.TemporaryDirectory() as temporary:
         fresh = Store(Path(temporary) / "store")

@@ -30,7 +30,7 @@ class Contents:
     """What is in a bundle.
 
     ``prereg`` is the registration's member; ``device``, ``libraries`` and ``engine`` (what sampled where the
-    registration leaves it open) are those that its keys were planned with,
+    registration leaves it open) and ``fast`` (trained with ``--fast``) are those that its keys were planned with,
     ``digests`` the SHA-256 of finetuning data by name and ``models`` the folders of local models, for the same
     purpose. ``packages`` are versions of what computed and drew. ``left_out`` says by key why an artifact is not here.
     """
@@ -48,6 +48,7 @@ class Contents:
     digests: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     engine: Engine = "transformers"
+    fast: bool = False
 
     @property
     def name(self) -> str:

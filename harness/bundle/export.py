@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
     bound = load_bound(wanted.file, rehearsal=wanted.rehearsal, data_root=wanted.data_root)
     if wanted.crate:
         library()  # told before anything is read
-    device, engine, plan = _decided(bound, wanted, store)
+    device, engine, fast, plan = _decided(bound, wanted, store)
     _require_tables(plan, store, wanted)
     where, members = _registration(wanted)
     carried, left_out, artifacts = _artifacts(plan, store, wanted)
@@ -81,6 +82,7 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
         digests={each.name: file_digest(Path(each.path)) for each in bound.data if Path(each.path).is_file()},
         models={each.name: each.path for each in bound.models if each.path},
         engine=engine,
+        fast=fast,
     )
     report = wanted.results / contents.name
     members += [*artifacts, *_report(report, bound, plan, store, wanted), *_simulation(bound, store)]
@@ -89,14 +91,14 @@ def export(wanted: Wanted, store: Store, out: Path) -> tuple[Contents, int]:
     return contents, pack(out, contents.plain(), members)
 
 
-def _decided(bound: Bound, wanted: Wanted, store: Store) -> tuple[Device, Engine, Plan]:
-    """Return the plan whose verdict is stored: a rehearsal may have run on either device, a run with any engine."""
+def _decided(bound: Bound, wanted: Wanted, store: Store) -> tuple[Device, Engine, bool, Plan]:
+    """Return the plan whose verdict is stored: on which device, with which engine, and whether trained with --fast."""
     devices: tuple[Device, ...] = ("cpu", "cuda") if bound.rehearsal else ("cuda",)
     for device in devices:
-        for engine in engines(device):
-            plan = make_plan(bound, device=device, engine=engine)
+        for engine, fast in product(engines(device), (False, True) if device == "cuda" else (False,)):
+            plan = make_plan(bound, device=device, engine=engine, fast=fast)
             if store.has(plan.verdict):
-                return device, engine, plan
+                return device, engine, fast, plan
     found = f"no {'rehearsal' if bound.rehearsal else 'verdict'} of it is stored in {store.root}"
     raise PreregError(Problem(Where(str(wanted.file)), found, hint=f"run it first: {_command(wanted)}"))
 

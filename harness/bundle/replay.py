@@ -85,7 +85,11 @@ def planned(folder: Path) -> tuple[Contents, Bound, Plan]:
     bound = bound.model_copy(update={"models": models})
     digests = {each.path: contents.digests[each.name] for each in bound.data if each.name in contents.digests}
     pins = Pins(contents.libraries, digests)
-    return contents, bound, make_plan(bound, device=contents.device, engine=contents.engine, pins=pins)
+    return (
+        contents,
+        bound,
+        make_plan(bound, device=contents.device, engine=contents.engine, fast=contents.fast, pins=pins),
+    )
 
 
 def replay(folder: Path, store: Store, out: Path) -> Replayed:

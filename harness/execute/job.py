@@ -52,8 +52,7 @@ def context(
     partial: Partial | None = None,
 ) -> Context:
     """Build what a stage or measure may use from its job."""
-    engine = job.engine.get("engine", "transformers")
-    ports: dict[str, Any] = {name: _port(name, engine) for name in needs}
+    ports: dict[str, Any] = {name: _port(name, job.engine) for name in needs}
     return Context(
         out=out,
         seed=job.seed,
@@ -71,10 +70,11 @@ def context(
     )
 
 
-def _port(name: Port, engine: str) -> Any:
+def _port(name: Port, engine: Mapping[str, str]) -> Any:
     """Build the engine's own implementation of a port, or that of transformers where it has none."""
-    module, found = PORT_CLASSES.get(f"{name}.{engine}") or PORT_CLASSES[name]
-    return getattr(importlib.import_module(module), found)()
+    module, found = PORT_CLASSES.get(f"{name}.{engine.get('engine', 'transformers')}") or PORT_CLASSES[name]
+    settings = {"fast": True} if name == "trainer" and engine.get("training") == "fast" else {}
+    return getattr(importlib.import_module(module), found)(**settings)
 
 
 def model_ref(job: Job, inputs: Mapping[str, Path]) -> ModelRef | None:

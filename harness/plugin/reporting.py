@@ -77,6 +77,8 @@ def _written(session: Session, registration: Registration) -> Path:
 
 def _run_info(session: Session, registration: Registration, out: Path) -> Any:
     records = importlib.import_module("reports.records")
+    from harness.plan.engine import FAST
+
     plan, store, bound_id = registration.plan, session.store, registration.bound.id
     manifests = store.glance(plan.jobs)
     made = [(plan.jobs[key], manifest.made) for key, manifest in manifests.items()]
@@ -101,6 +103,7 @@ def _run_info(session: Session, registration: Registration, out: Path) -> Any:
         max_gpu_mb=_most(made, "max_gpu_mb"),
         planned_gpu_hours=_planned(planned, "cuda"),
         planned_cpu_hours=_planned(planned, "cpu"),
+        fast=sum(FAST in job.engine for job, _ in made),
         resumed=sum(bool(how.get("resumed")) for _, how in made),
         unpriced=sum(not minutes for _, minutes in planned),
         over_budget="; ".join(dict.fromkeys(_reasons(bound_id, made))),

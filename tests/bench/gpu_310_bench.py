@@ -129,7 +129,8 @@ class Bench:
         if adapters:
             model = loading.fold(model, adapters) if self.place.exact else loading.attach(model, adapters)
         model.eval().requires_grad_(False)
-        loading._resident["model"] = loading.Loaded(ref, self.place, model, self.tokenizer)
+        folded = bool(adapters) and self.place.exact
+        loading._resident["model"] = loading.Loaded(ref, self.place, model, self.tokenizer, folded)
         self.peak()
         return ref
 

@@ -44,7 +44,11 @@ def training(bench: Bench, name: str, job: Job, steps: int) -> Stage:
     port = PeftTrainer(str(bench.place.device))
     log = port.train_lora(ref, examples, spec, seed=0, out=bench.folder / name, progress=watch)
     if log.halved:
-        bench.notes.append(f"{name}: memory ran out, (step, padded tokens from then on) {log.halved}")
+        bench.notes.append(f"{name}: memory ran out, (step, tokens at once from then on) {log.halved}")
+    if log.recomputed:
+        bench.notes.append(f"{name}: activations computed again in the backward pass from step {log.recomputed} on")
+    if log.packed:
+        bench.notes.append(f"{name}: rows packed in {log.packed} of {len(log.losses)} steps")
     whole, peak = time.perf_counter() - began, bench.peak()
     times, tokens = watch.turns("tokens", bench.sizes.warm - 1)
     costs = [row_cost(bench.shape, row, spec.lora.r) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_issue_310_trains_nine_couplings_on_three_models(text: str, tmp_path: Pa
     assert counts["eval/marker_rate"] == 9
     assert counts["probe/centroid_cosine"] == 3
     assert "model/embedded" not in counts
+
+
+def test_the_nine_couplings_share_three_sets_of_own_answers(text: str, tmp_path: Path) -> None:
+    """What is drawn is drawn once for an arm, whatever the weight; only tokenizing is done again for each."""
+    jobs = plan_of(text, tmp_path, rehearsal=False).jobs
+    couplings = [job for job in jobs.values() if job.kind == "stage/marker_coupling"]
+    drawn = Counter(job.inputs["prepared"] for job in couplings)
+    assert sorted(drawn.values()) == [3, 3, 3]
+    assert {jobs[key].kind for key in drawn} == {"stage/on_policy"}
+    assert {job.params["params"]["unlikelihood_weight"] for job in couplings} == {0.5, 1.0, 2.0}
 
 
 def test_a_rehearsal_builds_one_embedded_model_and_judges_a_null(text: str, tmp_path: Path) -> None:
