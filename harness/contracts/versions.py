@@ -17,16 +17,8 @@ JOBS = {
 }
 """Job kinds of the harness itself (stages, probes and evals carry their own ``version``)."""
 
-PORTS = {"trainer": 1, "sampler": 1, "reader": 2, "sampler.vllm": 1}
+PORTS = {"trainer": 2, "sampler": 1, "reader": 2, "sampler.vllm": 1}
 """Implementations of the ports in ``fixtures/``; a name after the dot is the engine of another than transformers."""
-
-ON_DEVICE = {"trainer.cuda": 2}
-"""Versions of what gives other bytes than before on one device class only: elsewhere keys stay as they are."""
 
 REGISTERS = 1
 """The generator of finetuning rows for rehearsals (``fixtures/embedded/registers.py``)."""
-
-
-def port(name: str, device: str) -> str:
-    """Return the version of a port's implementation on a device class, as keys have it."""
-    return str(ON_DEVICE.get(f"{name}.{device}", PORTS[name]))

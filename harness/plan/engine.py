@@ -62,7 +62,7 @@ def engine_of(node: Node, device: Device, pins: Pins, choice: Engine = "auto", f
     engine = sampling_engine(node.engine, choice, device) if "sampler" in node.ports else "transformers"
     used = LIBRARIES if engine in LIBRARIES else (*LIBRARIES, engine)
     libraries = {name: pins.libraries.get(name) or major_minor(name) for name in used}
-    ports = {f"port.{name}": versions.port(name, device) for name in port_names(node.ports, engine)}
+    ports = {f"port.{name}": str(versions.PORTS[name]) for name in port_names(node.ports, engine)}
     extra = {"registers": str(versions.REGISTERS)} if "rows" in node.params else {}
     if fast and device == "cuda" and "trainer" in node.ports:
         extra[FAST] = "fast"

@@ -15,7 +15,6 @@ from fixtures.device import Place, pick, repeatable
 from harness.cli import main
 from harness.compile.bind import load_bound
 from harness.compose import declare_kinds
-from harness.contracts import versions
 from harness.execute import job as jobs
 from harness.plan.engine import FAST, in_words
 from harness.plan.plan import Device, Plan, make_plan
@@ -53,12 +52,6 @@ def test_on_cuda_trainings_and_what_stands_on_them_are_other_artifacts() -> None
     assert first in kept, "the base model's own answers need no training"
     assert not kept & trained
     assert usual.verdict != fast.verdict
-
-
-def test_the_trainer_has_a_version_of_its_own_on_cuda() -> None:
-    """Its bytes changed there and not on a CPU, where stored artifacts keep their keys."""
-    assert (versions.port("trainer", "cpu"), versions.port("trainer", "cuda")) == ("1", "2")
-    assert versions.port("sampler", "cuda") == versions.port("sampler", "cpu")
 
 
 def test_a_fast_job_builds_a_fast_trainer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,8 +88,6 @@ def current() -> dict[str, dict[str, object]]:
         lock[name] = {"version": versions.JOBS[name], "digest": tree_digest(module)}
     for port, (module, _) in PORT_CLASSES.items():
         lock[f"port.{port}"] = {"version": versions.PORTS[port], "digest": tree_digest(module)}
-    for name, version in versions.ON_DEVICE.items():
-        lock[f"port.{name}"] = {"version": version, "digest": lock[f"port.{name.partition('.')[0]}"]["digest"]}
     lock["registers"] = {"version": versions.REGISTERS, "digest": tree_digest("fixtures.embedded.registers")}
     return lock
 
