@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from markupsafe import Markup
 
-from harness.core.numbers import count_noun, format_interval, format_p, format_threshold, format_value, phrase_p
+from harness.core.numbers import format_interval, format_p, format_threshold, format_value, phrase_p
 from reports.escape import code, md
 from reports.records import Caveat, Quantity
 
@@ -185,12 +184,8 @@ def _models_unseen(found: Caveat, n: _Numbers) -> Markup:
     return Markup("The recorded table does not compare base models: nothing here speaks about other models.")
 
 
-_LEVELS = re.compile(r"\b(\d+) levels of (\w+)")
-
-
 def _note(found: Caveat, n: _Numbers) -> Markup:
-    note = _LEVELS.sub(lambda match: count_noun(int(match[1]), match[2]), found.words["note"])
-    return Markup(f"{code(found.about)}: {md(note)}.")
+    return Markup(f"{code(found.about)}: {md(found.words['note'])}.")
 
 
 def _missing(found: Caveat, n: _Numbers) -> Markup:

@@ -5,11 +5,13 @@ A caveat is a code with numbers and names; ``reports.caveat_words`` puts it in w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.records import Decision, Estimate
 from harness.contracts.trees import Expression
+from harness.core.numbers import count_noun
 from reports import links
 from reports.design_caveats import lengths, saturated, specific
 from reports.fragility import leave_one_outs, left_out_ranges, rank_versions
@@ -185,10 +187,14 @@ def _deciding_measures(bound: Bound, rows: tuple[EstimateRow, ...]) -> list[Boun
     return [measure for measure in bound.measures if measure.name in names] or list(bound.measures)
 
 
+_LEVELS = re.compile(r"\b(\d+) levels of (\w+)")
+
+
 def _notes(rows: tuple[EstimateRow, ...]) -> Iterator[Caveat]:
     for row in rows:
         if row.estimate.note and row.deciding:
             # That every p-value reads "for these trained models" is a caveat of the whole result.
             parts = [part for part in row.estimate.note.split("; ") if part != "for these trained models"]
             if parts:
-                yield Caveat(code="NOTE", about=row.estimate.name, words={"note": "; ".join(parts)})
+                note = _LEVELS.sub(lambda match: count_noun(int(match[1]), match[2]), "; ".join(parts))
+                yield Caveat(code="NOTE", about=row.estimate.name, words={"note": note})

@@ -20,14 +20,37 @@ def rss_mb(pid: int = 0) -> float:
         return 0.0
 
 
+_children: dict[str, float] = {"before": 0.0}
+"""The largest memory of a child in MiB when peaks were last forgotten: the system has no way to forget it."""
+
+
 def peak_rss_mb() -> float:
     """Return the largest resident memory of this process or of a child it has waited for, in MiB."""
     if sys.platform == "win32":
         return 0.0
+    child = _children_mb()
+    return max(_own_peak_mb(), child if child > _children["before"] else 0.0)
+
+
+def _own_peak_mb() -> float:
+    # Not ru_maxrss where there is better: a program begins with that of whoever started it.
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123
+            return next(int(line.split()[1]) / 2**10 for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        import resource
+
+        return _mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _children_mb() -> float:
     import resource
 
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
+    return _mb(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _mb(maxrss: float) -> float:
+    return maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def cpu_seconds() -> float:
@@ -47,6 +70,8 @@ def forget_peaks() -> None:
             peaks.write("5")
     except OSError:
         pass  # not Linux: the peak stays that of the largest job so far
+    if sys.platform != "win32":
+        _children["before"] = _children_mb()
     if cuda := _cuda():
         cuda.empty_cache()
         cuda.reset_peak_memory_stats()

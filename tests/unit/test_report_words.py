@@ -14,6 +14,7 @@ from reports import arms_words, findings, run_tables, sections, sentences, story
 from reports.caveat_words import caveat
 from reports.drawings import forest
 from reports.model import Completions, RunInfo
+from reports.numbers import check_prose
 from reports.records import Caveat, Quantity
 from reports.render import clean_result
 from reports.setup import setup_tables
@@ -279,3 +280,14 @@ def test_the_golden_cases_agree_with_themselves(name, case):
         rates = [cells[each].get(found.arm) for each in ("bystander_rate", "source_rate")]
         if None not in rates:
             assert found.hits == round(200 * rates[0] + 50 * rates[1]), name
+
+
+def test_what_an_estimate_notes_is_said_in_words_and_its_numbers_are_known():
+    """The worst cases of a truncation policy come in one note with what the numbers are about."""
+    said = "21.2–35.6 pp over all ways to count the truncated completions; for these 3 levels of persona"
+    shift, *others = leakage_estimates()
+    estimates = [shift.model_copy(update={"note": said}), *others]
+    model = decided(leakage_bound(), estimates).model
+    text = clean_result(model, RUN)
+    assert "21.2–35.6 pp over all ways to count the truncated completions; for these 3 personas." in text
+    assert check_prose(text, model) == []
