@@ -26,9 +26,9 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	npm ci --prefix tests/browser --no-audit --no-fund
 	touch tests/browser/node_modules
 
-# A store on S3, against moto's server on 127.0.0.1; fails where s3fs or moto is missing. To install them:
-# .venv/bin/pip install s3fs 'moto[server,s3]'
+# A store on S3, against moto's server on 127.0.0.1.
 test-remote: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,s3]' 'moto[server,s3]'
 	PREREG_REMOTE=needed $(BIN)/pytest tests/remote
 
 # Ten times the kills of the ordinary suite, a full disk at each write in turn, and ten races: most of an hour. The
