@@ -65,7 +65,8 @@ def test_a_bundle_in_an_empty_store_without_torch(
     assert again.returncode == 0, again.stdout + again.stderr
 
     before, after = out / "pirate_marker-rehearsal", elsewhere / "again" / "pirate_marker-rehearsal"
-    names = sorted(path.relative_to(before).as_posix() for path in before.rglob("*") if path.is_file())
+    files = [path.relative_to(before).as_posix() for path in before.rglob("*") if path.is_file()]
+    names = sorted(set(files) - {".made_of"})  # a note for the next run in this folder, and no part of the report
     assert {"results.json", "clean_result.md"} <= set(names)
     for name in names:
         assert (after / name).read_bytes() == (before / name).read_bytes(), name

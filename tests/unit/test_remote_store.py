@@ -20,6 +20,7 @@ from harness.core.errors import PreregError
 from harness.core.places import cache_folder, open_store, open_url, place, refusal
 from harness.core.remote import exchange as exchange_module
 from harness.core.remote import files as files_module
+from harness.core.remote import store as store_module
 from harness.core.remote.files import RemoteError
 from harness.core.remote.store import RemoteStore
 from harness.core.store import DamagedError, MissingError, Store
@@ -295,6 +296,23 @@ def test_when_the_url_stays_away_obtaining_says_so_and_later_goes_on(
     run.executor.obtain([jobs[2].key])
     assert (tmp_path / "count").read_text().split() == ["a", "b", "c"]
     assert set(sound(remote)) == {each.key for each in jobs}
+
+
+def test_a_url_that_cannot_be_reached_is_not_asked_again_at_once(
+    host: Callable[[str], RemoteStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a run on S3 that seemed to hang: each item looked for the store anew, and each waited for time-outs."""
+    store = host("one")
+    store.connect()
+    with planned(lambda *_: "before") as calls:
+        with pytest.raises(RemoteError, match="tried 5 times"):
+            store.connect(fresh_s=0.0)
+        asked = len(calls)
+        with pytest.raises(RemoteError, match="tried 5 times"):
+            store.connect(fresh_s=0.0)
+        assert len(calls) == asked > 0
+    monkeypatch.setattr(store_module, "SILENCE_S", 0.0)
+    store.connect(fresh_s=0.0)
 
 
 def test_an_error_of_one_item_leaves_the_slots_to_the_next(

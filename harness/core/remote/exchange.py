@@ -18,7 +18,7 @@ from harness.core.exchange import Exchange, News, Wants
 from harness.core.locks import Holder
 from harness.core.remote.claims import Claims
 from harness.core.remote.crew import Crew
-from harness.core.remote.files import RemoteError
+from harness.core.remote.files import SILENCE_S, RemoteError
 from harness.core.remote.shelf import Shelf, StaleError
 from harness.core.store import DamagedError, MissingError
 
@@ -28,8 +28,6 @@ THREADS = 8
 """So many artifacts are on their way at once."""
 LOOK_AGAIN = (0.25, 2.0)
 """Seconds until a claim that somebody else has is looked at again: the first time, and the longest after doublings."""
-SILENCE_S = 60.0
-"""Seconds after an error of the network during which nothing is tried: every item would wait for the same error."""
 LEAST_S = 3.0
 """Seconds that closing may take in any case: to give claims back."""
 

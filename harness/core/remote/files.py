@@ -42,6 +42,10 @@ _HOPELESS = (PermissionError, NotADirectoryError, IsADirectoryError, NotImplemen
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
 
 
+SILENCE_S = 60.0
+"""Seconds after an error of the network during which nothing is tried: every item would wait for the same error."""
+
+
 class RemoteError(PreregError):
     """The store at a URL cannot be reached or used. What is finished lies in the local cache."""
 

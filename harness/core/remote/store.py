@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -19,7 +20,7 @@ from harness.core.durable import replace_file
 from harness.core.errors import PreregError
 from harness.core.exchange import Exchange
 from harness.core.manifest import Manifest
-from harness.core.remote.files import Files
+from harness.core.remote.files import SILENCE_S, Files, RemoteError
 from harness.core.remote.listing import FOLDER, Listing
 from harness.core.remote.shelf import FRESH_S, Shelf
 from harness.core.store import DamagedError, MissingError, Store
@@ -38,6 +39,8 @@ class RemoteStore(Store):
         self.listing = Listing(self.root)
         self.cache = Store(self.root)
         """The same folder as a plain store."""
+        self._fault: tuple[RemoteError, float] | None = None
+        """Why the URL could not be reached, and when that was found out (monotonic)."""
         self._verified = self.cache._verified  # what one of the two puts aside, the other must not trust any more
 
     @property
@@ -54,10 +57,18 @@ class RemoteStore(Store):
         """Find out what is stored at the URL, unless that was asked ``fresh_s`` seconds ago or later.
 
         Raises:
-            RemoteError: the URL cannot be reached, or holds no store and ``create`` is not wanted.
+            RemoteError: the URL cannot be reached (or could not a moment ago), or holds no store and ``create`` is not
+                wanted.
             PreregError: the cache cannot be written, or file locks do not work in it.
         """
-        self.shelf.connect(fresh_s=fresh_s, create=create)
+        if self._fault is not None and time.monotonic() - self._fault[1] < SILENCE_S:
+            raise self._fault[0]
+        self._fault = None
+        try:
+            self.shelf.connect(fresh_s=fresh_s, create=create)
+        except RemoteError as error:
+            self._fault = (error, time.monotonic())
+            raise
         self.prepare()
 
     def prepare(self) -> None:
