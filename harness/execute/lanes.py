@@ -88,6 +88,30 @@ def child_environment(extra: Mapping[str, str], *, gpu: bool) -> dict[str, str]:
     return {**environment, **extra}
 
 
+def converse(
+    module: str, config: Mapping[str, Any], environment: Mapping[str, str], log: Path
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start ``python -m module CONFIG`` with a socket to talk over; return the process and our end.
+
+    ``config`` goes there as JSON, with ``fd``, its end of the socket, and ``parent``, this process. What it prints goes
+    to ``log``.
+    """
+    ours, theirs = socket.socketpair()
+    said = {**config, "fd": theirs.fileno(), "parent": os.getpid()}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with theirs, log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, json.dumps(said)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=dict(environment),
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    return process, ours
+
+
 class ForkLane:
     """Children forked off a zygote that has everything imported."""
 
@@ -96,21 +120,9 @@ class ForkLane:
         self._ready = False
         self._buffer = b""
         self._pids: dict[int, int] = {}
-        ours, theirs = socket.socketpair()
-        config = {"lane": name, "fd": theirs.fileno(), "parent": os.getpid(), "preload": list(preload)}
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with theirs, log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "harness.execute.zygote", json.dumps(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=dict(environment),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        ours.setblocking(False)
-        self._socket = ours
+        config = {"lane": name, "preload": list(preload)}
+        self._process, self._socket = converse("harness.execute.zygote", config, environment, log)
+        self._socket.setblocking(False)
 
     @property
     def pid(self) -> int:

@@ -10,9 +10,7 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,7 +19,7 @@ from typing import Any
 from harness.contracts.records import Job
 from harness.core.ident import canonical
 from harness.execute.child import NO_SLOT, Request
-from harness.execute.lanes import LaneEvent
+from harness.execute.lanes import LaneEvent, converse
 from harness.execute.resident import LEFT
 
 LEAVING = 10.0
@@ -56,21 +54,8 @@ class ResidentProcess:
         self._taken = False
         self._served = 0
         self._told_to_leave: float | None = None
-        ours, theirs = socket.socketpair()
-        config = {"fd": theirs.fileno(), "parent": os.getpid(), "device": first.device, "slot": first.slot,
-                  "lease": first.lease}  # fmt: skip
-        first.log.parent.mkdir(parents=True, exist_ok=True)
-        with theirs, first.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "harness.execute.resident", json.dumps(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=dict(environment),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        self._socket = ours
+        config = {"device": first.device, "slot": first.slot, "lease": first.lease}
+        self._process, self._socket = converse("harness.execute.resident", config, environment, first.log)
         self.send(first)
 
     @property
