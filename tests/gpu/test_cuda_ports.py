@@ -16,10 +16,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from cuda_held import held
 from tiny import silent, write_model
 
+from fixtures import arms
 from fixtures.arms import PeftTrainer
 from fixtures.chat import end_id, prompt_ids, text_ids
 from fixtures.hidden import TransformersReader
 from fixtures.loading import forget, tokenizer_of
+from fixtures.room import Room
 from fixtures.sampler import TransformersSampler
 from harness.contracts.records import (
     LoraSpec,
@@ -145,7 +147,7 @@ def test_losses_agree_with_float32(tiny, tmp_path, spec, loss):
 def test_splitting_a_batch_leaves_the_gradient(tiny, tmp_path, monkeypatch):
     """Fewer tokens in a forward pass: the same losses up to the order of sums."""
     whole = PeftTrainer("cuda").train_lora(tiny, ROWS, COUPLING, seed=1, out=tmp_path / "whole", progress=silent)
-    monkeypatch.setitem(sys.modules["fixtures.arms"].MICRO_TOKENS, "cuda", 1)
+    monkeypatch.setattr(arms, "room", lambda *args: Room(1))
     single = PeftTrainer("cuda").train_lora(tiny, ROWS, COUPLING, seed=1, out=tmp_path / "single", progress=silent)
     assert single.losses == pytest.approx(whole.losses, rel=0.05, abs=0.02)
 
@@ -174,4 +176,5 @@ def test_an_adapter_that_does_nothing_is_refused(tiny, tmp_path):
     idle = COUPLING.model_copy(update={"lr": 0.0, "steps": 1})
     with pytest.raises(JobError, match="changes no logit"):
         PeftTrainer("cuda").train_lora(tiny, ROWS, idle, seed=1, out=tmp_path / "a", progress=silent)
+    forget()  # the base stays for the next job
     assert held() < 1 << 15

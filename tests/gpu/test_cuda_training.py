@@ -5,6 +5,7 @@ on a CPU in ``tests/unit/test_packing.py``, ``test_judging.py`` and ``test_room.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from fixtures import arms, packing
 from fixtures.arms import PeftTrainer
 from fixtures.judging import LOGITS, batch_loss, loss_in_pieces
 from fixtures.loading import forget
+from fixtures.loop import Loop
 from fixtures.packing import attending_by_row, packable
 from fixtures.room import Room
 from fixtures.training import Row, collate, scale_of, summed_loss
@@ -132,12 +134,18 @@ def train(tiny, out, fast=False, **changes):
     return PeftTrainer("cuda", fast=fast).train_lora(tiny, EXAMPLES, spec, seed=2, out=out, progress=silent)
 
 
+@pytest.fixture
+def launched(monkeypatch):
+    """Nothing is recorded."""
+    monkeypatch.setattr(arms, "Loop", partial(Loop, recorded=False))
+
+
 def same_bytes(folder, *names):
     contents = [(folder / name / "adapter_model.safetensors").read_bytes() for name in names]
     return all(content == contents[0] for content in contents)
 
 
-def test_packed_training_repeats(tiny, tmp_path, monkeypatch):
+def test_packed_training_repeats(tiny, tmp_path, launched, monkeypatch):
     monkeypatch.setitem(packing.ABOVE, "cuda", 0.0)
     first = train(tiny, tmp_path / "a")
     assert first.packed == 6
@@ -145,7 +153,7 @@ def test_packed_training_repeats(tiny, tmp_path, monkeypatch):
     assert same_bytes(tmp_path, "a", "b")
 
 
-def test_activations_computed_again_are_the_same_numbers(tiny, tmp_path, monkeypatch):
+def test_activations_computed_again_are_the_same_numbers(tiny, tmp_path, launched, monkeypatch):
     want = train(tiny, tmp_path / "whole")
     monkeypatch.setattr(arms, "room", lambda *args: Room(8192, recompute=True))
     found = train(tiny, tmp_path / "again")
