@@ -31,7 +31,7 @@ import torch
 import transformers
 from gpu_310_arithmetic import BYTES, Card, Shape
 from gpu_310_bench import GIB, SMALL, Bench, Sizes
-from gpu_310_pricing import SCENARIOS, SPREAD, Found, Part, parts, planned
+from gpu_310_pricing import SCENARIOS, SPREAD, Found, Part, Stage, parts, planned
 from gpu_310_stages import measure
 from transformers.utils import logging as transformers_logging
 
@@ -46,14 +46,29 @@ TINY = Shape(layers=2, hidden=128, heads=4, kv_heads=2, intermediate=192, vocabu
 
 def stage_lines(bench: Bench) -> Iterator[str]:
     """Yield the table of stages."""
-    yield "| stage | turn | turns | mean | least | floor | tokens/s | TFLOP | MFU | once | peak GiB | left GiB |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    heads = [
+        "stage",
+        "turn",
+        "turns",
+        "mean",
+        "least",
+        "floor",
+        "tokens/s",
+        "TFLOP",
+        "MFU",
+        "once",
+        "shapes",
+        "peak GiB",
+        "left GiB",
+    ]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
     for stage in bench.stages:
         seen = stage.figures(bench.card)
         yield (
             f"| {stage.name} | {stage.turn} | {seen['turns']} | {_ms(seen['mean_s'])} | {_ms(seen['least_s'])} "
             f"| {_ms(seen['floor_s'])} | {seen['tokens_per_s']:,.0f} | {seen['tflop']:.3g} | {seen['mfu']:.1%} "
-            f"| {stage.before:.1f} s | {_gib(stage.peak)} | {_gib(stage.left)} |"
+            f"| {stage.before:.1f} s | {_shapes(stage)} | {_gib(stage.peak)} | {_gib(stage.left)} |"
         )
 
 
@@ -86,6 +101,10 @@ def together(found: Sequence[Part]) -> Part:
         name, 0, sum(part.seconds or 0.0 for part in found), sum(part.floor for part in found),
         sum(part.served or 0.0 for part in found),
     )  # fmt: skip
+
+
+def _shapes(stage: Stage) -> str:
+    return f"{stage.shapes} × {_ms(stage.recording)}" if stage.shapes and stage.recording else ""
 
 
 def _ms(seconds: float) -> str:
@@ -126,7 +145,8 @@ def report(bench: Bench, found: Found, totals: Mapping[str, Sequence[Part]], car
     for name, fit in (("adapter beside", found.adapted), ("no adapter", found.plain)):
         yield (
             f"\nA step, {name}: {1000 * fit.fixed:.2f} ms + {1e6 * fit.row:.1f} µs a row + {1e9 * fit.token:.2f} ns a "
-            f"token held, within {fit.worst:.0%}; prefill {1 / fit.prompt:,.0f} tokens/s."
+            f"token held, within {fit.worst:.0%}; "
+            f"prompts {1000 * fit.once:.0f} ms a pass + {1e6 * fit.prompt:.1f} µs a token."
         )
     for scenario, each in totals.items():
         yield f"\nIssue #310, 19,800 scored completions: {scenario}\n"
@@ -134,7 +154,7 @@ def report(bench: Bench, found: Found, totals: Mapping[str, Sequence[Part]], car
     if found.load is not None and found.merge is not None:
         yield (
             f"\nA process starts in {found.start:.1f} s (processor time), loads in {found.load:.1f} s (warm files), "
-            f"merges in {found.merge:.1f} s; counted as if none served two jobs."
+            f"merges in {found.merge:.1f} s; a process serves all jobs on its base."
         )
     yield from (f"\n{note}." for note in bench.notes)
     yield f"\nThe bench took {(time.perf_counter() - bench.began) / 60:.1f} minutes."

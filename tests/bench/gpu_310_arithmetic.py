@@ -15,7 +15,7 @@ What is computed twice or on padding is not counted: utilisation (MFU) is of use
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from fixtures.flowing import JOIN, PREFILL_TOKENS
+from fixtures.stepping import FEWEST_ROWS
+
 BYTES = 2
 """Of one number in bfloat16."""
-FEWEST_ROWS = 8
-"""The sampler fills smaller batches up to it (``fixtures.sampler``)."""
 
 
 @dataclass(frozen=True)
@@ -128,68 +129,71 @@ def lengths(count: int, mean: float, spread: float, most: int, seed: int = 0) ->
 
 @dataclass(frozen=True)
 class Step:
-    """One turn of the decode loop: the rows that ran, the tokens each held before it, and what came in before.
+    """One turn of the decode loop: the rows that ran, the tokens they held before it together, and what came before.
 
-    ``came`` are rows, ``prompts`` the different prompts among them.
+    ``came`` are rows that joined in ``passes``, which read ``fresh`` tokens of prompts, filled up to ``FEWEST_ROWS``.
     """
 
     rows: int
     held: int
-    prompts: int = 0
     came: int = 0
+    passes: int = 0
+    fresh: int = 0
 
 
 def replay(prompts: Sequence[tuple[Any, int]], choices: Sequence[int], rows: int) -> Iterator[Step]:
-    """Yield the turns that ``fixtures.sampler`` takes for one shard.
+    """Yield the turns that ``fixtures.flowing`` takes for one shard.
 
     Args:
         prompts: each completion's prompt (anything that tells prompts apart) and its length in tokens.
         choices: each completion's number of choices, that of the end token included.
         rows: slots.
     """
-    waiting: dict[int, list[int]] = {}
-    for index in sorted(range(len(prompts)), key=lambda index: (prompts[index][1], index)):
-        waiting.setdefault(prompts[index][1], []).append(index)
-    running: Counter[int] = Counter()  # rows by the number of tokens that they hold when they end
-    held = 0
+    waiting = deque(sorted(range(len(prompts)), key=lambda index: (prompts[index][1], index)))
+    running: list[tuple[int, int]] = []  # tokens that each row holds, and how many it still chooses
     while waiting or running:
-        if not running:
-            held = next(iter(waiting))
-        came: list[Any] = []
-        while held in waiting and running.total() < rows:
-            queue = waiting[held]
-            taken, waiting[held] = queue[: rows - running.total()], queue[rows - running.total() :]
-            if not waiting[held]:
-                del waiting[held]
-            came += [prompts[index][0] for index in taken]
-            running.update(held + choices[index] - 1 for index in taken if choices[index] > 1)
-        count = running.total()
-        yield Step(count, held, len(set(came)), len(came))
-        if count:
-            held += 1
-            running.pop(held, None)
+        came = passes = fresh = 0
+        while waiting and (not running or rows - len(running) >= min(len(waiting), max(1, rows // JOIN))):
+            length, read = prompts[waiting[0]][1], set()
+            while waiting and prompts[waiting[0]][1] == length and len(running) < rows:
+                prompt = prompts[waiting[0]][0]
+                if read and prompt not in read and (len(read) + 1) * length > PREFILL_TOKENS:
+                    break
+                read.add(prompt)
+                running.append((length, choices[waiting.popleft()] - 1))
+                came += 1
+            passes += 1
+            fresh += max(len(read), FEWEST_ROWS) * length
+            running = [row for row in running if row[1]]
+        yield Step(len(running), sum(held for held, _ in running), came, passes, fresh)
+        running = [(held + 1, left - 1) for held, left in running if left > 1]
 
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of a turn: ``fixed`` + ``row`` a row + ``token`` for every token held; ``prompt`` for each prompt token.
+    """Seconds of a turn: ``fixed`` + ``row`` a row + ``token`` for every token held by all rows together.
 
-    ``worst`` is the fit's largest relative error at the places that were measured.
+    Prompts are read in ``once`` a pass + ``prompt`` a token. ``worst`` is the fit's largest relative error at the
+    places that were measured.
     """
 
     fixed: float
     row: float
     token: float
-    prompt: float
+    prompt: float = 0.0
+    once: float = 0.0
     worst: float = 0.0
 
     def __call__(self, rows: int, held: int) -> float:
-        rows = max(rows, FEWEST_ROWS)
-        return self.fixed + self.row * rows + self.token * rows * held
+        filled_up = max(rows, FEWEST_ROWS)
+        return self.fixed + self.row * filled_up + self.token * held * filled_up / max(rows, 1)
 
     @classmethod
-    def fit(cls, points: Sequence[tuple[int, int, float]], prompt: float) -> StepTime:
-        """Fit (rows, tokens held, seconds) with coefficients that are not negative, relative errors least squared."""
+    def fit(cls, points: Sequence[tuple[int, int, float]], passes: Sequence[tuple[int, float]] = ()) -> StepTime:
+        """Fit (rows, tokens each of them holds, seconds), and passes of (prompt tokens, seconds).
+
+        No coefficient is negative, and of a step's times the relative errors are least squared.
+        """
         from scipy.optimize import nnls
 
         rows, held, seconds = (np.array(column, dtype=float) for column in zip(*points, strict=True))
@@ -197,13 +201,17 @@ class StepTime:
         found, _ = nnls(design / seconds[:, None], np.ones_like(seconds))
         worst = float(np.abs(design @ found / seconds - 1).max())
         fixed, row, token = map(float, found)
-        return cls(fixed, row, token, prompt, worst)
+        if not passes:
+            return cls(fixed, row, token, worst=worst)
+        sizes, taken = (np.array(column, dtype=float) for column in zip(*passes, strict=True))
+        (once, prompt), _ = nnls(np.stack([np.ones_like(sizes), sizes], axis=1), taken)
+        return cls(fixed, row, token, float(prompt), float(once), worst)
 
 
 def sampling_seconds(turns: Sequence[Step], time: StepTime) -> float:
-    """Return the time of replayed turns; a prompt's prefill is priced by its tokens."""
-    prefill = sum(max(turn.prompts, FEWEST_ROWS) * turn.held for turn in turns if turn.prompts)
-    return sum(time(turn.rows, turn.held) for turn in turns if turn.rows) + prefill * time.prompt
+    """Return the time of replayed turns."""
+    steps = sum(time(turn.rows, turn.held) for turn in turns if turn.rows)
+    return steps + sum(time.once * turn.passes + time.prompt * turn.fresh for turn in turns)
 
 
 def sampling_floor(shape: Shape, card: Card, prompts: Sequence[int], new: Sequence[int], rows: int) -> float:

@@ -18,7 +18,7 @@ from gpu_310_arithmetic import Card, Shape
 from gpu_310_pricing import Stage
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, Qwen2Config
 
-from fixtures import hidden, loading, loop, shards
+from fixtures import flowing, hidden, loading, loop, recording, sampler, shards
 from fixtures.chat import prompt_ids
 from fixtures.device import Place
 from harness.contracts.records import Message, ModelRef
@@ -30,19 +30,21 @@ GIB = 1 << 30
 class Sizes:
     """How much is timed: turns after ``warm`` ones that do not count, and (rows, tokens held) of decoding."""
 
-    sft_steps: int = 14
-    couple_steps: int = 48
-    warm: int = 4
-    decode: tuple[tuple[int, int], ...] = ((256, 128), (256, 1088), (256, 2048), (64, 128), (64, 1088), (8, 128))
+    sft_steps: int = 24
+    couple_steps: int = 96
+    warm: int = 2
+    decode: tuple[tuple[int, int], ...] = (
+        (512, 128), (512, 1088), (256, 128), (256, 2048), (64, 1088), (8, 128),
+    )  # fmt: skip
     decode_steps: int = 64
-    """So many that room for keys and values grows once, as it does every 64 tokens."""
-    prefills: int = 64
+    """So many that room for keys and values grows once where it grows, every 64 tokens."""
+    prefills: int = 256
     texts: int = 160
     served: int = 512
 
 
 SMALL = Sizes(
-    sft_steps=3, couple_steps=4, warm=1, decode=((12, 64), (12, 128), (8, 64)), decode_steps=6, prefills=8, texts=8,
+    sft_steps=3, couple_steps=4, warm=1, decode=((12, 64), (12, 128), (8, 64)), decode_steps=6, prefills=16, texts=8,
     served=16,
 )  # fmt: skip
 
@@ -78,6 +80,38 @@ def told_every_turn() -> Iterator[None]:
     finally:
         for module, seconds in zip(modules, usual, strict=True):
             module.REPORT_EVERY_S = seconds
+
+
+@contextmanager
+def recordings(place: Place) -> Iterator[list[float]]:
+    """Note how long each recording took, in seconds."""
+    found: list[float] = []
+    usual = recording.Graphs.record
+
+    def timed(self: recording.Graphs, work: Any) -> Any:
+        began = time.perf_counter()
+        made = usual(self, work)
+        if place.device.type == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - began)
+        return made
+
+    recording.Graphs.record = timed  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        recording.Graphs.record = usual  # type: ignore[method-assign]
+
+
+@contextmanager
+def never_ending() -> Iterator[None]:
+    """Let no text end before its limit: with random weights any token may be the likeliest, the end token too."""
+    usual = flowing.end_id
+    sampler.end_id = flowing.end_id = lambda tokenizer: -1  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sampler.end_id = flowing.end_id = usual
 
 
 @dataclass
@@ -127,7 +161,7 @@ class Bench:
             torch.manual_seed(0)
             model: Any = AutoModelForCausalLM.from_config(self.config(), dtype=self.place.dtype)
         if adapters:
-            model = loading.fold(model, adapters) if self.place.exact else loading.attach(model, adapters)
+            model = loading.fold(model, adapters) if self.place.exact else loading.attach(model, adapters, self.place)
         model.eval().requires_grad_(False)
         folded = bool(adapters) and self.place.exact
         loading._resident["model"] = loading.Loaded(ref, self.place, model, self.tokenizer, folded)

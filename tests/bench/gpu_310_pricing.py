@@ -21,6 +21,7 @@ from fixtures.sampler import ROWS, SHARD
 from fixtures.shards import Task, shards
 from fixtures.training import count_steps
 from harness.contracts.records import Job, TrainSpec
+from harness.execute.resident_lane import identity
 from harness.plan.work import ANSWER_TOKENS, PROMPT_TOKENS, ROW_TOKENS
 
 SPREAD = 0.6
@@ -38,7 +39,8 @@ class Stage:
     """Something that was timed over a few turns.
 
     ``times`` are seconds of each turn; ``tokens``, ``operations`` and ``floor`` (seconds) are of an average turn;
-    ``before`` is what a job needs once besides its turns, in seconds. Memory in GiB, None where it is not known.
+    ``before`` is what a job needs once besides its turns, in seconds, and ``recording`` what it takes to record one of
+    its ``shapes``. Memory in GiB, None where it is not known.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Stage:
     before: float = 0.0
     peak: float | None = None
     left: float | None = None
+    recording: float = 0.0
+    shapes: int = 0
 
     @property
     def mean(self) -> float:
@@ -63,7 +67,7 @@ class Stage:
             "median_s": median(self.times), "least_s": min(self.times), "floor_s": self.floor, "tokens": self.tokens,
             "tokens_per_s": self.tokens / self.mean, "tflop": self.operations / 1e12,
             "mfu": self.operations / self.mean / card.operations, "once_s": self.before,
-            "peak_gib": self.peak, "left_gib": self.left,
+            "peak_gib": self.peak, "left_gib": self.left, "recording_s": self.recording, "shapes": self.shapes,
         }  # fmt: skip
 
 
@@ -184,7 +188,7 @@ def trained(job: Job, stage: Stage, shape: Shape, card: Card) -> tuple[float, fl
     spec, rows = spec_of(job), rows_of(job)
     steps = count_steps(len(rows), spec)
     operations = sum(row_cost(shape, row, spec.lora.r)[1] for row in rows) * (spec.epochs or 1)
-    return stage.before + steps * stage.mean, card.computing(operations)
+    return stage.before + stage.shapes * stage.recording + steps * stage.mean, card.computing(operations)
 
 
 def read(job: Job, stage: Stage, shape: Shape, card: Card) -> tuple[float, float]:
@@ -238,9 +242,10 @@ def parts(jobs: Sequence[Job], found: Found, shape: Shape, card: Card, means: Ma
             yield part(f"{name}: answers", kind, lambda job: sampled(job, ANSWER_TOKENS, plain, shape, card))
             yield part(f"{name}: states", kind, lambda job: read(job, found.read, shape, card))
     yield part("scored completions", "eval/marker_rate", scored)
-    loads = [job for job in jobs if job.kind != "stage/merge"]  # a merge's own reading was timed with it
-    once = None if found.load is None else (found.start + found.load) * len(loads)
-    yield Part("starting a process and loading", len(loads), once, 0.0, once)
+    # The executor keeps a process with its base for all jobs on it; a merge's own reading was timed with it.
+    bases = {identity(job) for job in jobs if job.kind != "stage/merge"}
+    once = None if found.load is None else (found.start + found.load) * len(bases)
+    yield Part("starting a process for each base", len(bases), once, 0.0, once)
     if found.engine is not None:
-        bases = sum(job.kind == "stage/on_policy" for job in jobs)
-        yield Part("starting vLLM, comparing it", bases, 0.0, 0.0, bases * found.engine.before)
+        engines = sum(job.kind == "stage/on_policy" for job in jobs)
+        yield Part("starting vLLM, comparing it", engines, 0.0, 0.0, engines * found.engine.before)

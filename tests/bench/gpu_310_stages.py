@@ -6,21 +6,27 @@ import importlib.util
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from gpu_310_arithmetic import StepTime, lengths
-from gpu_310_bench import GIB, Bench, Watch, prompt, told_every_turn, words
+from gpu_310_bench import GIB, Bench, Watch, never_ending, prompt, recordings, told_every_turn, words
 from gpu_310_pricing import SPREAD, Found, Stage, row_cost, rows_of, spec_of
 from tiny import write_tokenizer
 
-from fixtures import loading, sampler
+from fixtures import loading, loop, sampler, shapes
 from fixtures.arms import PeftTrainer
 from fixtures.hidden import TransformersReader
+from fixtures.room import room
 from fixtures.sampler import TransformersSampler
+from fixtures.shapes import Shapes
+from fixtures.stepping import FEWEST_ROWS
+from fixtures.training import Row, batch_order, count_steps
 from harness.contracts.records import Job, ModelRef, ReadRequest, SampleRequest, SamplingSpec, TrainExample
 from harness.plan.work import ANSWER_TOKENS, PROMPT_TOKENS
 
@@ -42,7 +48,10 @@ def training(bench: Bench, name: str, job: Job, steps: int) -> Stage:
     ref, watch = bench.put(), Watch(bench.place)
     began = time.perf_counter()
     port = PeftTrainer(str(bench.place.device))
-    log = port.train_lora(ref, examples, spec, seed=0, out=bench.folder / name, progress=watch)
+    most = room(loading._resident["model"].model, spec.lora, bench.place).tokens
+    count = len(shapes_of(bench, job, most))
+    with recordings(bench.place) as recorded, as_fine_as(len(every) * (spec_of(job).epochs or 1) / len(rows)):
+        log = port.train_lora(ref, examples, spec, seed=0, out=bench.folder / name, progress=watch)
     if log.halved:
         bench.notes.append(f"{name}: memory ran out, (step, tokens at once from then on) {log.halved}")
     if log.recomputed:
@@ -53,11 +62,32 @@ def training(bench: Bench, name: str, job: Job, steps: int) -> Stage:
     times, tokens = watch.turns("tokens", bench.sizes.warm - 1)
     costs = [row_cost(bench.shape, row, spec.lora.r) for row in rows]
     operations = statistics.fmean(tokens) * sum(cost for _, cost in costs) / sum(size for size, _ in costs)
-    steps_s = watch.heard[-1][0] - watch.heard[1][0] + statistics.fmean(times)
+    first = next(at for at, figures in watch.heard if "step" in figures)
+    steps_s = watch.heard[-1][0] - first + statistics.fmean(times)
     return bench.add(
         Stage(name, f"step of {spec.batch} rows", times, statistics.fmean(tokens), operations,
-              bench.card.computing(operations), max(0.0, whole - steps_s), peak, bench.clear())
+              bench.card.computing(operations), max(0.0, whole - steps_s - sum(recorded)), peak, bench.clear(),
+              statistics.fmean(recorded) if recorded else 0.0, count)
     )  # fmt: skip
+
+
+def shapes_of(bench: Bench, job: Job, most: int) -> Shapes:
+    """Return the shapes of a whole training."""
+    spec = spec_of(job)
+    sizes = [row_cost(bench.shape, row, spec.lora.r)[0] for row in rows_of(job)]
+    order = batch_order(sizes, spec.batch, count_steps(len(sizes), spec), 0)
+    return Shapes(([Row([0] * sizes[index]) for index in chosen] for chosen in order), most)
+
+
+@contextmanager
+def as_fine_as(times: float) -> Iterator[None]:
+    """Let a training that is ``times`` shorter than the job's have about as many shapes as the job's."""
+    usual = loop.Shapes
+    loop.Shapes = partial(Shapes, recording=int(shapes.RECORDING / max(times, 1)))  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        loop.Shapes = usual  # type: ignore[misc]
 
 
 def decoding(bench: Bench, name: str, *adapters: str) -> StepTime:
@@ -68,7 +98,8 @@ def decoding(bench: Bench, name: str, *adapters: str) -> StepTime:
         spec = SamplingSpec(max_new_tokens=sizes.decode_steps + 2)
         watch, port = Watch(bench.place), TransformersSampler(str(bench.place.device), rows=rows)
         request = SampleRequest(messages=prompt(bench, held, rows), seeds=tuple(range(rows)))
-        port.sample(ref, [request], spec, progress=watch)
+        with never_ending():
+            port.sample(ref, [request], spec, progress=watch)
         if port.rows != rows:
             bench.notes.append(f"{name}: {rows} rows of {held} tokens do not fit the memory")
             continue
@@ -85,18 +116,18 @@ def decoding(bench: Bench, name: str, *adapters: str) -> StepTime:
     return fit
 
 
-def prefill(bench: Bench, ref: ModelRef) -> float:
-    """Return seconds per prompt token when many short prompts begin together."""
-    requests = [
-        SampleRequest(messages=prompt(bench, PROMPT_TOKENS, number), seeds=(0,))
-        for number in range(bench.sizes.prefills)
-    ]
-    port = TransformersSampler(str(bench.place.device))
-    for _ in range(2):  # the first finds its kernels
-        watch = Watch(bench.place)
-        watch("begin", 0.0)
-        port.sample(ref, requests, SamplingSpec(max_new_tokens=1), progress=watch)
-    return (watch.heard[1][0] - watch.heard[0][0]) / (len(requests) * PROMPT_TOKENS)
+def prefill(bench: Bench, ref: ModelRef) -> list[tuple[int, float]]:
+    """Return tokens and seconds of two passes: of few and of many short prompts."""
+    found = []
+    for count in (FEWEST_ROWS, bench.sizes.prefills):
+        requests = [SampleRequest(messages=prompt(bench, PROMPT_TOKENS, number), seeds=(0,)) for number in range(count)]
+        port = TransformersSampler(str(bench.place.device))
+        for _ in range(2):  # the first finds its kernels
+            watch = Watch(bench.place)
+            watch("begin", 0.0)
+            port.sample(ref, requests, SamplingSpec(max_new_tokens=1), progress=watch)
+        found.append((count * PROMPT_TOKENS, watch.heard[1][0] - watch.heard[0][0]))
+    return found
 
 
 def reading(bench: Bench, job: Job) -> Stage:

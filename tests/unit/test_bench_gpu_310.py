@@ -85,15 +85,15 @@ def test_lengths_have_their_mean_and_their_limit() -> None:
 
 
 def test_replay_by_hand() -> None:
-    """Two slots; three prompts of two tokens and one of three, which finds a slot free when the rows have three."""
+    """Two slots; three prompts of two tokens and one of three; a slot that gets free is filled at once."""
     prompts = [("a", 2), ("a", 2), ("b", 2), ("c", 3)]
     turns = list(replay(prompts, [2, 4, 3, 1], rows=2))
     assert turns == [
-        Step(2, 2, 1, 2), Step(1, 3, 1, 1), Step(1, 4), Step(1, 2, 1, 1), Step(1, 3),
+        Step(2, 4, 2, 1, 16), Step(2, 5, 1, 1, 16), Step(2, 7), Step(0, 0, 1, 1, 24),
     ]  # fmt: skip
-    time = StepTime(fixed=1.0, row=0.0, token=0.0, prompt=0.5)
-    # Five turns with rows; prefill of eight prompts (batches are filled up to that) of 2, 3 and 2 tokens.
-    assert sampling_seconds(turns, time) == 5 + 0.5 * 8 * (2 + 3 + 2)
+    time = StepTime(fixed=1.0, row=0.0, token=0.0, prompt=0.5, once=10.0)
+    # Three turns with rows; passes of eight prompts (batches are filled up to that) of 2, 2 and 3 tokens.
+    assert sampling_seconds(turns, time) == 3 + 3 * 10 + 0.5 * 8 * (2 + 2 + 3)
 
 
 def test_replay_takes_the_turns_that_the_sampler_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +114,7 @@ def test_replay_takes_the_turns_that_the_sampler_takes(tmp_path: Path, monkeypat
     spec = SamplingSpec(max_new_tokens=24)
     port = TransformersSampler("cpu", rows=8)
     port.shard = 1000
+    port.recorded = True
     found = port.sample(ref, requests, spec, progress=heard)
     forget()
     around = 30  # what the template puts around the two contents; only differences decide the turns
@@ -125,12 +126,13 @@ def test_replay_takes_the_turns_that_the_sampler_takes(tmp_path: Path, monkeypat
 
 
 def test_a_fit_finds_what_made_the_points() -> None:
-    true = StepTime(0.03, 2e-5, 4e-9, 1e-5)
-    points = [(rows, held, true(rows, held)) for rows in (8, 64, 256) for held in (100, 1000, 2000)]
-    fit = StepTime.fit(points, prompt=1e-5)
+    true = StepTime(0.03, 2e-5, 4e-9)
+    points = [(rows, held, true(rows, rows * held)) for rows in (8, 64, 256) for held in (100, 1000, 2000)]
+    fit = StepTime.fit(points, [(480, 0.1), (15360, 0.5)])
     assert (fit.fixed, fit.row, fit.token) == pytest.approx((0.03, 2e-5, 4e-9))
+    assert (fit.once + 480 * fit.prompt, fit.once + 15360 * fit.prompt) == pytest.approx((0.1, 0.5))
     assert fit.worst < 1e-9
-    assert fit(3, 100) == fit(8, 100)  # the sampler fills small batches up
+    assert fit(3, 300) == pytest.approx(fit(8, 800))  # the sampler fills small batches up
 
 
 def test_the_plan_says_what_is_extrapolated() -> None:
@@ -151,7 +153,7 @@ def test_the_plan_says_what_is_extrapolated() -> None:
 
 def test_extrapolation_by_hand() -> None:
     jobs = planned(PREREG)
-    step = StepTime(0.04, 0.0, 0.0, 0.0)
+    step = StepTime(0.04, 0.0, 0.0)
 
     def stage(seconds: float, tokens: float, before: float = 0.0) -> Stage:
         return Stage("", "", (seconds,), tokens, 0.0, 0.0, before)
@@ -166,7 +168,7 @@ def test_extrapolation_by_hand() -> None:
     assert by_name["couplings"].floor == pytest.approx(9 * 4 * 6.525e9 * 7000 * 323 / 790e12, rel=0.06)
     assert by_name["merging"].seconds is None
     total = together(list(by_name.values()))
-    assert "(without merging, starting a process and loading)" in total.name
+    assert "(without merging, starting a process for each base)" in total.name
     known = [part.seconds for part in by_name.values() if part.seconds is not None]
     assert total.seconds == pytest.approx(sum(known))
     # With vLLM, completions cost by their tokens alone, and the engine starts once for each base.
@@ -177,18 +179,27 @@ def test_extrapolation_by_hand() -> None:
     assert tokens == pytest.approx(2200 * 260, rel=0.01)
     assert by_name["scored completions"].served == pytest.approx(9 * tokens * 10 / 100_000)
     assert by_name["starting vLLM, comparing it"].served == 3 * 90
-    assert by_name["starting a process and loading"].seconds == 26 * 13
+    assert by_name["starting a process for each base"].seconds == 3 * 13
     assert by_name["merging"].served == 60
 
 
 def test_completions_at_the_limit_take_its_steps() -> None:
-    """2,200 completions in two shards of five waves of 256 slots; each wave chooses 2,048 times."""
+    """2,200 completions in one shard: four times all 512 slots and once the rest, 2,048 choices each."""
     scored = next(job for job in planned(PREREG) if job.kind == "eval/marker_rate")
-    step = StepTime(1.0, 0.0, 0.0, 0.0)
+    step = StepTime(1.0, 0.0, 0.0)
     seconds, floor, tokens = sampled(scored, float("inf"), step, QWEN_7B, Card(790e12, 4.8e12))
     assert tokens == 2200 * 2048
-    assert 2 * 5 * 2047 <= seconds <= 2 * 5 * (2047 + 17)  # prompts of a wave differ by up to 16 tokens
-    assert floor > 2200 / 256 * 2048 * QWEN_7B.step_bytes(256, 1024) / 4.8e12
+    assert 5 * 2047 <= seconds <= 5 * 2048
+    assert floor > 2200 / 512 * 2048 * QWEN_7B.step_bytes(512, 1024) / 4.8e12
+
+
+def test_slots_are_kept_full() -> None:
+    """Answers of very different lengths: steps are hardly more than the tokens take with all slots busy, and a tail."""
+    new = lengths(2200, 260, 0.6, 2048)
+    turns = list(replay([(0, 60)] * 2200, new, rows=512))
+    assert sum(turn.rows + turn.came for turn in turns) == sum(new)
+    busy = sum(new) / 512
+    assert busy < len(turns) < 1.1 * busy + max(new)
 
 
 def test_all_of_it_in_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
