@@ -66,7 +66,8 @@ def test_operations_are_those_that_torch_counts() -> None:
     with FlopCounterMode(display=False) as counter:
         model(input_ids=torch.zeros(1, 12, dtype=torch.long))
     square = 2 * SMALL.layers * SMALL.hidden * 12**2  # torch counts all of the square, also what causality leaves out
-    assert counter.get_total_flops() == SMALL.reading(12, judged=12) + square
+    rotary = counter.get_flop_counts().get("Qwen2ForCausalLM.model.rotary_emb", {})  # a product in older transformers
+    assert counter.get_total_flops() - sum(rotary.values()) == SMALL.reading(12, judged=12) + square
 
 
 def test_the_floor_of_a_step_is_the_slower_of_computing_and_reading() -> None:
