@@ -7,7 +7,7 @@ They stand here, and not beside the code, because planning must know them withou
 """
 
 JOBS = {
-    "model/embedded": 2,
+    "model/embedded": 3,
     "recorded": 1,
     "estimate": 1,
     "verdict": 1,

@@ -148,7 +148,9 @@ def made_up(spans: Spans, roles: dict[int, str]) -> dict[str, float]:
     parts["jobs: digests of inputs"] = opened
     parts["jobs: storing"] = inside["Store.commit"]
     parts["jobs: locks, records, notes"] = inside["serve"] - inside["run_job"] - inside["Store.commit"] - opened
-    parts["jobs: their processes' beginning and end"] = used.get("child", 0.0) - inside["serve"]
+    serving = {span["pid"] for span in of(spans, "serve")}  # others are processes that a port starts
+    children = seconds([s for s in of(spans, "process") if s["kind"] == "child" and s["pid"] in serving])
+    parts["jobs: their processes' beginning and end"] = children - inside["serve"]
     return parts
 
 
