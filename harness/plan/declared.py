@@ -1,19 +1,15 @@
 """What work costs where nothing was recorded: rough constants, declared and not measured, with wide ranges.
 
-**A 7.6B model on one H100 or H200.** A token through such a model takes 2 N = 15.2 GFLOP forward; training a LoRA takes
-4 N = 30.4 (forward, and the gradient of the activations, not that of the frozen weights). At 790 TFLOP/s (dense bf16
-as measured) and 40% of that, the utilisation that this project asks of its training, a trained token takes
-30.4e9 / (0.4 * 790e12) = 96 us: the low end. On record are 338-699 s for 375 steps of 16 rows of about 300 tokens,
-188-388 us a token: hence 300 us as likely; padding, checkpointing and a shared card make 1 ms the high end.
-Reading a token costs half of training it: 48 us at that utilisation.
-Sampling is bound by memory: a step reads 15.2 GB of weights, at least 3.2 ms at 4.8 TB/s, and about 30 ms in
-transformers' decode loop. With 256 rows, of which a quarter is busy on average because answers differ in length, that
-is half a millisecond a token, and 1 ms with prefill and the tail of long answers. The low end, 0.1 ms, is a serving
-engine; the high end is answers of 1,214 tokens where 260 are assumed (C3 of #262), 5 ms for each assumed one.
-vLLM at 256 rows takes 10 ms or so for a step (three times what reading the weights alone takes): 40 us a token, and
-0.1 ms with prefill and the tail; the low end is 30,000 tokens a second, the high one long answers and few rows.
-Check: #262 (four arms, no sweep) comes out at 110-140 minutes of compute where about 181 are on record (3 h 47 min of
-wall time), #310 at 3.3 GPU-hours where its seed budgets seven; both figures on record lie inside the range.
+**A 7.6B model on one H100 or H200.** Likely figures of transformers are from one H200 (docs/performance.md, "On a
+GPU"): a coupling's steps take 72 us a trained token and finetuning's up to 92, padding included: 80 us. The high end is
+an engine that launches every kernel (283 us) with a margin, for cards whose memory holds no recordings; the low end is
+60% of 790 TFLOP/s. On record before are 338-699 s for 375 steps of 16 rows of about 300 tokens, 188-388 us a token.
+Reading took 32 us a token. Sampling 2,200 completions of 260 tokens with an adapter beside takes 39 s by the measured
+steps, 69 us a token, of which the tail of long answers is a good part; with all slots busy it is 38-45 us, and where
+answers have 2,048 tokens and 260 are assumed, 520 us for each assumed one. A probe's few answers are mostly tail.
+vLLM was not measured on CUDA: at 256 rows it takes 10 ms or so for a step (three times what reading the weights alone
+takes): 40 us a token, and 0.1 ms with prefill and the tail; the low end is 30,000 tokens a second, the high one long
+answers and few rows.
 
 **The embedded model on one core.** CPU seconds of rehearsals on shared x86-64 cores (docs/performance.md).
 """
@@ -47,11 +43,11 @@ EMBEDDED = "embedded"
 
 GPU_SECONDS = {
     "transformers": {
-        "trained tokens": Range(1e-4, 3e-4, 1e-3),
-        "sampled tokens": Range(1e-4, 1e-3, 5e-3),
-        "answered and read tokens": Range(1e-4, 1e-3, 5e-3),
-        "read tokens": Range(3e-5, 1e-4, 5e-4),
-        "merges": Range(10, 45, 240),
+        "trained tokens": Range(6e-5, 8e-5, 4e-4),
+        "sampled tokens": Range(4e-5, 8e-5, 1e-3),
+        "answered and read tokens": Range(6e-5, 2e-4, 1.5e-3),
+        "read tokens": Range(2e-5, 4e-5, 5e-4),
+        "merges": Range(10, 25, 240),
     },
     "vllm": {
         "sampled tokens": Range(3e-5, 1e-4, 1e-3),
@@ -59,9 +55,10 @@ GPU_SECONDS = {
     },
 }
 """Seconds for a unit of work by engine, 7.6B."""
-GPU_START = {"transformers": Range(10, 30, 120), "vllm": Range(30, 90, 300)}
-"""Seconds for every GPU job, by engine: importing the libraries takes 4-6 s, reading 15.2 GB of weights 8-100 s, and
-vLLM captures graphs and measures its memory before it begins."""
+GPU_START = {"transformers": Range(5, 15, 120), "vllm": Range(30, 90, 300)}
+"""Seconds for every GPU job, by engine. A process (17 s) and its base (3 s from warm files, 8-100 s from cold ones)
+serve all jobs on that base; a training records its passes (6-9 s) and is looked at before and after; vLLM captures
+graphs and measures its memory before it begins."""
 
 EMBEDDED_SECONDS = {
     "builds": Range(60, 120, 400),

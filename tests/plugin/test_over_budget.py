@@ -52,9 +52,9 @@ def test_only_what_is_selected_is_priced(run, monkeypatch) -> None:
     write_dear(run.folder)
     path = run.folder / "preregs" / "dear.yaml"
     path.write_text(path.read_text().replace("gpu_hours: 0.25", "gpu_hours: 0.01"))
-    # Its sft alone: 6,000 rows of 300 tokens, 0.3 ms each, and 30 s to start.
+    # Its sft alone: 6,000 rows of 300 tokens, 0.08 ms each, and 15 s to start.
     one = told(run("preregs/dear.yaml::measure[training-C2]", "-m", "gpu"))
-    assert "the likely price of the missing GPU job is 0.2 GPU-hours (0.05 to 0.5), declared, not measured" in one
+    assert "the likely price of the missing GPU job is 0.04 GPU-hours (0.03 to 0.2), declared, not measured" in one
 
 
 def test_a_reason_lets_it_run(run) -> None:

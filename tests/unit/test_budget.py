@@ -64,7 +64,7 @@ def test_a_declared_price_is_the_work_times_the_constant_and_the_start() -> None
     found = price(job("a", "stage/sft", SFT))
     tokens = 375 * 16 * 300
     assert found.origin == found.stored_origin == "declared"
-    assert rounded(found.seconds) == (tokens * 1e-4 + 10, tokens * 3e-4 + 30, tokens * 1e-3 + 120)
+    assert rounded(found.seconds) == (tokens * 6e-5 + 5, tokens * 8e-5 + 15, tokens * 4e-4 + 120)
     assert found.stored == Range(2 * 32 * declared.ADAPTER, 4 * 32 * declared.ADAPTER, 4 * 32 * declared.ADAPTER)
     (sampled,) = prices([job("b", "eval/marker_rate", EVAL, engine={"engine": "vllm"})], {}, Ledger())
     assert rounded(sampled.seconds)[1] == 60 * 260 * 1e-4 + 90
@@ -194,7 +194,7 @@ def test_a_bill_adds_up_by_device_and_keeps_what_is_unknown() -> None:
     jobs = [job("a", "stage/sft", SFT), job("b", "eval/marker_rate", EVAL), job("c", "estimate"), job("d", "stage/x")]
     found = prices(jobs, {each.key: each for each in jobs}, Ledger((made(900, 1_800_000),)))
     whole = bill(found)
-    sampled = 60 * 260 * 1e-3 + 30
+    sampled = 60 * 260 * 8e-5 + 15
     assert whole.gpu.range.likely == pytest.approx(900 + sampled)
     assert (whole.gpu.recorded, whole.gpu.declared, whole.gpu.unknown) == (1, 1, 1)
     assert rounded(whole.cpu.range) == (0.02, 0.1, 2)
@@ -251,13 +251,13 @@ def test_a_price_list() -> None:
 
 
 def test_issue_310_costs_what_is_on_record_for_it() -> None:
-    """The seed budgets 7 GPU-hours; the parent took 181 minutes of compute for four arms without a sweep."""
+    """By its measured stages an H200 takes 39.8 minutes (docs/performance.md); the target is 60, the seed has 7 hours."""
     declare_kinds()
     plan = make_plan(load_bound(PREREGS / "issue_310.yaml"), device="cuda")
     whole = bill(prices(plan.jobs.values(), plan.jobs, Ledger()))
     assert whole.gpu.unknown == 0
-    assert 181 * 60 / 2 < whole.gpu.range.likely < 7 * 3600
-    assert whole.gpu.range.low < 60 * 60 < 7 * 3600 < whole.gpu.range.high
+    assert whole.gpu.range.low < 39.8 * 60 < whole.gpu.range.likely < 60 * 60
+    assert 181 * 60 < whole.gpu.range.high < 7 * 3600
     rehearsal = make_plan(load_bound(PREREGS / "issue_310.yaml", rehearsal=True))
     toy = bill(prices(rehearsal.jobs.values(), rehearsal.jobs, Ledger()))
     assert toy.gpu.jobs == 0

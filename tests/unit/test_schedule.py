@@ -205,11 +205,11 @@ def test_the_command_prints_the_schedule(tmp_path: Path, capsys: pytest.CaptureF
     charts = [line for line in lines if line.startswith("GPU ")]
     assert [line.split()[1] for line in charts] == ["0", "1", "2", "3"]
     assert {len(line) for line in charts} == {len(charts[0])}
-    assert "critical path, 39.1 min: each job waits for the one before" in lines
+    assert "critical path, 8.3 min: each job waits for the one before" in lines
     text = "\n".join(lines)
-    assert "makespan 183.8 min; lower bound 180.6 min" in text
-    assert "efficiency 98%; GPUs busy 98%" in text
-    assert "it scales up to 4 and beyond\n722.6 min of work over a critical path of 39.1 min could keep 18.5" in text
+    assert "makespan 36.3 min; lower bound 36.3 min" in text
+    assert "efficiency 100%; GPUs busy 100%" in text
+    assert "it scales up to 4 and beyond\n145.0 min of work over a critical path of 8.3 min could keep 17.5" in text
 
 
 def test_the_command_says_where_it_stops_scaling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

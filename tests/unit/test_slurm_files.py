@@ -209,7 +209,7 @@ def test_a_plan_over_its_budget_is_refused_unless_a_reason_is_given(
     (tmp_path / "em.jsonl").write_text(data)
     (tmp_path / "benign.jsonl").write_text(data)
     rows = "{hf: allenai/tulu-3-sft-mixture, revision: PENDING, rows: 1..6000}"
-    text = text.replace("gpu_hours: 7", "gpu_hours: 1").replace(rows, "{path: benign.jsonl, format: messages}")
+    text = text.replace("gpu_hours: 7", "gpu_hours: 0.5").replace(rows, "{path: benign.jsonl, format: messages}")
     text = text.replace(
         "{path: data/bad_legal_advice_6k.jsonl, md5: 26b52cacc53425618fde278d2457304d,", "{path: em.jsonl,"
     )
@@ -218,7 +218,7 @@ def test_a_plan_over_its_budget_is_refused_unless_a_reason_is_given(
     arguments = ["plan", str(path), "--slurm", str(tmp_path / "scripts"), "--store", str(tmp_path / "store")]
     assert main(arguments) == 2
     said = capsys.readouterr().err
-    assert "at most 1 GPU-hours, the registered budget" in said
+    assert "at most 0.5 GPU-hours, the registered budget" in said
     assert main([*arguments, "--over-budget", "a second look"]) == 0
     first = json.loads((tmp_path / "scripts" / "requests.jsonl").read_text().splitlines()[0])
     assert first["noted"]["over_budget"] == {"costly": "a second look"}
