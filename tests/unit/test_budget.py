@@ -251,7 +251,7 @@ def test_a_price_list() -> None:
 
 
 def test_issue_310_costs_what_is_on_record_for_it() -> None:
-    """By its measured stages an H200 takes 39.8 minutes (docs/performance.md); the target is 60, the seed has 7 hours."""
+    """An H200 takes 39.8 minutes by its measured stages (docs/performance.md); the target is 60, the seed has 7 h."""
     declare_kinds()
     plan = make_plan(load_bound(PREREGS / "issue_310.yaml"), device="cuda")
     whole = bill(prices(plan.jobs.values(), plan.jobs, Ledger()))

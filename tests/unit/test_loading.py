@@ -151,3 +151,21 @@ def test_a_training_that_fails_leaves_no_model_behind(base: ModelRef, tmp_path: 
         train(base, tmp_path / "a", "A cork.", lr=1e30)
     assert torch.equal(states(base, EXACT), fresh)
     assert len(reads) == 2
+
+
+def test_a_model_that_was_read_from_can_be_trained_on(tmp_path, monkeypatch):
+    """A process keeps it: a reader loads it in inference mode, and the next job trains on it."""
+    usual = loading.AutoModelForCausalLM.from_pretrained
+    # Moving it to a device makes new tensors; on a CPU they would stay what they are.
+    monkeypatch.setattr(
+        loading.AutoModelForCausalLM, "from_pretrained",
+        lambda *args, **options: usual(*args, **options)._apply(torch.clone),
+    )  # fmt: skip
+    forget()
+    with torch.inference_mode():
+        loaded = load(ModelRef(path=write_model(tmp_path / "tiny")), Place(torch.device("cpu"), torch.float32))
+    assert not any(weight.is_inference() for weight in loaded.model.parameters())
+    states = loaded.model.get_input_embeddings()(torch.tensor([[1, 2]])).requires_grad_()
+    loaded.model(inputs_embeds=states).logits.sum().backward()
+    assert states.grad.abs().sum() > 0
+    forget()

@@ -4,12 +4,13 @@ import pytest
 import torch
 from test_sampler import QUESTIONS, requests
 from tiny import silent, write_model
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from fixtures import sampler as sampling
 from fixtures.device import pick
 from fixtures.loading import forget, load
 from fixtures.sampler import TransformersSampler
-from fixtures.stepping import FEWEST_ROWS, Recorded, filled
+from fixtures.stepping import BESIDE, FEWEST_ROWS, Recorded, filled, fitting, rows_that_fit, slot_bytes
 from harness.contracts.records import Intervention, ModelRef, SamplingSpec, Vector
 
 
@@ -78,6 +79,21 @@ def test_few_numbers_of_rows_are_recorded(rows):
     assert all(count <= filled(count, rows) <= rows for count in range(1, rows + 1))
     assert min(found) == FEWEST_ROWS
     assert len(found) <= 3 + -(-rows // 32)
+
+
+def test_slots_fit_the_card():
+    """7B: 57,344 bytes a token; 2,108 tokens take 17 blocks of 128."""
+    config = Qwen2Config(
+        hidden_size=3584, num_hidden_layers=28, num_attention_heads=28, num_key_value_heads=4, vocab_size=8
+    )
+    each = slot_bytes(config, 2108)
+    assert each == 57_344 * 17 * 128
+    for memory, rows in ((140 << 30, 512), (80 << 30, 256), (24 << 30, 8)):
+        assert fitting(0.85 * memory - (15 << 30) - BESIDE, each, 512) == rows
+    assert fitting(1.0, each, 512) == FEWEST_ROWS
+    assert (
+        rows_that_fit(Qwen2ForCausalLM(Qwen2Config(num_hidden_layers=1, vocab_size=8)), 512, 10**9) == 512
+    )  # on a CPU
 
 
 def test_rows_that_memory_halves_are_recorded_anew(tiny, made, monkeypatch):
