@@ -96,18 +96,18 @@ def recordings(place: Place) -> Iterator[list[float]]:
         found.append(time.perf_counter() - began)
         return made
 
-    recording.Graphs.record = timed  # type: ignore[method-assign]
+    recording.Graphs.record = timed
     try:
         yield found
     finally:
-        recording.Graphs.record = usual  # type: ignore[method-assign]
+        recording.Graphs.record = usual
 
 
 @contextmanager
 def never_ending() -> Iterator[None]:
     """Let no text end before its limit: with random weights any token may be the likeliest, the end token too."""
     usual = flowing.end_id
-    sampler.end_id = flowing.end_id = lambda tokenizer: -1  # type: ignore[assignment]
+    sampler.end_id = flowing.end_id = lambda tokenizer: -1
     try:
         yield
     finally:

@@ -83,11 +83,11 @@ def shapes_of(bench: Bench, job: Job, most: int) -> Shapes:
 def as_fine_as(times: float) -> Iterator[None]:
     """Let a training that is ``times`` shorter than the job's have about as many shapes as the job's."""
     usual = loop.Shapes
-    loop.Shapes = partial(Shapes, recording=int(shapes.RECORDING / max(times, 1)))  # type: ignore[misc]
+    loop.Shapes = partial(Shapes, recording=int(shapes.RECORDING / max(times, 1)))
     try:
         yield
     finally:
-        loop.Shapes = usual  # type: ignore[misc]
+        loop.Shapes = usual
 
 
 def decoding(bench: Bench, name: str, *adapters: str) -> StepTime:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import silent, write_model
-from transformers import AutoModelForCausalLM
+from tiny import partly_trained, silent, write_model
 
 from fixtures import loop, packing
 from fixtures.arms import PeftTrainer
@@ -27,11 +26,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def model(path):
-    made = AutoModelForCausalLM.from_pretrained(path).eval().requires_grad_(False)
-    for layer in made.model.layers:
-        for linear in (layer.self_attn.q_proj, layer.self_attn.v_proj, layer.mlp.down_proj):
-            linear.weight.requires_grad_()
-    return made
+    return partly_trained(path)
 
 
 def rows_of(lengths, seed=0):

@@ -5,8 +5,7 @@ from functools import partial
 import pytest
 import torch
 from test_packing import CPU, rows_of
-from tiny import silent, write_model
-from transformers import AutoModelForCausalLM
+from tiny import partly_trained, silent, write_model
 
 from fixtures import arms, loop, recording
 from fixtures.arms import PeftTrainer
@@ -45,11 +44,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def model(path):
-    made = AutoModelForCausalLM.from_pretrained(path).eval().requires_grad_(False)
-    for layer in made.model.layers:
-        layer.self_attn.q_proj.weight.requires_grad_()
-        layer.mlp.down_proj.weight.requires_grad_()
-    return made
+    return partly_trained(path)
 
 
 def trained(model):

@@ -33,6 +33,15 @@ def write_model(folder: Path, *, template: str = CHATML, seed: int = 0, longest:
     return str(folder)
 
 
+def partly_trained(path: str) -> Qwen2ForCausalLM:
+    """Load a model some of whose weights, in every block, want a gradient."""
+    made = Qwen2ForCausalLM.from_pretrained(path).eval().requires_grad_(False)
+    for layer in made.model.layers:
+        for linear in (layer.self_attn.q_proj, layer.self_attn.v_proj, layer.mlp.down_proj):
+            linear.weight.requires_grad_()
+    return made
+
+
 def write_tokenizer(folder: Path, template: str = CHATML) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {byte: index for index, byte in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
