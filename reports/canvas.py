@@ -215,7 +215,9 @@ def finish(
             weight="bold", zorder=100,
         )  # fmt: skip
         alt, caption = f"REHEARSAL: {alt}", f"REHEARSAL, toy models: {caption}"
-    canvas.draw_without_rendering()  # settles the layout once for all three files
+    engine = canvas.get_layout_engine()
+    if engine is not None:  # settles the layout once for all three files, without a drawing that nobody sees
+        engine.execute(canvas)
     canvas.set_layout_engine(None)
     files = {f".{kind}": _save(canvas, kind) for kind in ("png", "pdf", "svg")}
     files[".meta.json"] = _meta(model, name, caption, estimates, data)

@@ -113,6 +113,30 @@ class Draws:
         )
 
 
+class Kept:
+    """Draws that were made, for whoever asks for the same ones: they depend on the design and the seed, not on data.
+
+    No more is kept than ``most`` numbers; what comes after that is made anew each time.
+    """
+
+    def __init__(self, most: int = 2**22) -> None:
+        self._room = most
+        self._draws: dict[tuple[object, ...], Draws] = {}
+
+    def resample(self, design: Design, cells: bool, size: int, chunk: int, scope: str, seed: int) -> Draws:
+        """Return what :func:`resample` returns."""
+        asked = (design, cells, size, chunk, scope, seed)
+        if asked in self._draws:
+            return self._draws[asked]
+        made = resample(design, cells, size, chunk, scope, seed)
+        held = (*made.indices.values(), *made.weights.values(), *made.joint.values())
+        needed = sum(array.size for array in held)
+        if needed <= self._room:
+            self._room -= needed
+            self._draws[asked] = made
+        return made
+
+
 def crossed(design: Design, indices: Mapping[Population, IntArray]) -> Draws:
     """Return draws from the indices of each population."""
     size = next(iter(indices.values())).shape[0]

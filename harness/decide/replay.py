@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ from harness.contracts.trees import All, Any_, Criterion, Expression, Hyp, Not, 
 from harness.contracts.walks import leaves, nodes, values
 from harness.core.errors import PreregError
 from harness.core.ident import key_digest, seed_for
+from harness.decide.draws import Kept
 from harness.decide.estimate import estimate_in
 from harness.decide.tables import Dense, World, load
 from harness.decide.verdict import decide
 from harness.decide.witness import Knob, Witness, knobs, reads
+from harness.measure.table import read_table
 
 RATES = (0.02, 0.1, 0.3, 0.6, 0.97)
 COSINES = (0.3, 0.5, 0.7, 0.86, 0.95)
@@ -89,7 +92,12 @@ class _Bench:
         self.moves = list(self._moves())
         self.estimates: dict[str, Estimate] = {}
         self.witnesses = {m.name: Witness(m, f"{bound.id}/{m.name}", folder) for m in bound.measures}
+        self.ids = {id(e): expression_id(e.tree) for e in self.expressions}
+        self.read = cache(read_table)
         self.loaded: dict[tuple[Path, ...], Dense] = {}
+        self.drawn = Kept()
+        self.decided: dict[tuple[str, ...], tuple[Decision | None, str]] = {}
+        """What the rule returns, by the keys of the estimates that it is given."""
         self.judged = 0
         self.planted: dict[Knob, float] = {}
         """The setting of the planted effect: the first one found that is supported."""
@@ -132,20 +140,25 @@ class _Bench:
     def judge(self, setting: Mapping[Knob, float]) -> tuple[Decision | None, str]:
         """Decide on a setting; None and the reason when the rule contradicts itself there."""
         self.judged += 1
-        found = {expression_id(e.tree): self._estimate(e, setting) for e in self.expressions}
-        try:
-            return decide(self.bound, found), ""
-        except PreregError as error:
-            return None, str(error)
+        keys = {self.ids[id(e)]: self._estimate(e, setting) for e in self.expressions}
+        known = tuple(keys.values())
+        if known not in self.decided:
+            try:
+                found = {name: self.estimates[key] for name, key in keys.items()}
+                self.decided[known] = decide(self.bound, found), ""
+            except PreregError as error:
+                self.decided[known] = None, str(error)
+        return self.decided[known]
 
-    def _estimate(self, expression: Expression, setting: Mapping[Knob, float]) -> Estimate:
+    def _estimate(self, expression: Expression, setting: Mapping[Knob, float]) -> str:
+        """Estimate an expression at a setting, once for all settings that look the same to it; return its key."""
         wanted = self.refs[id(expression)]
         read = {knob: level for knob, level in setting.items() if any(reads(ref, knob) for ref in wanted)}
-        key = key_digest([expression_id(expression.tree), _plain(read)])
+        key = key_digest([self.ids[id(expression)], _plain(read)])
         if key not in self.estimates:
             measures = {ref.measure: self._load(ref.measure, setting, wanted) for ref in wanted}
-            self.estimates[key] = estimate_in(expression, World(measures))
-        return self.estimates[key]
+            self.estimates[key] = estimate_in(expression, World(measures, drawn=self.drawn))
+        return key
 
     def _load(self, name: str, setting: Mapping[Knob, float], wanted: list[Ref]) -> Dense:
         """Return the made-up tables of the arms that are read."""
@@ -154,7 +167,7 @@ class _Bench:
         placed = [(at, path) for at, path in tables if at.get("arm", "") in arms or "arm" not in at]
         key = tuple(path for _, path in placed)
         if key not in self.loaded:
-            self.loaded[key] = load(self.measures[name], placed)
+            self.loaded[key] = load(self.measures[name], placed, self.read)
         return self.loaded[key]
 
     def _moves(self) -> Iterator[dict[Knob, float]]:

@@ -6,7 +6,7 @@ plan. A job that does not depend on a sweep or on the seed (an untrained arm) st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -20,6 +20,7 @@ from harness.contracts.kinds import Table
 from harness.contracts.records import Column, Inference
 from harness.contracts.trees import Ref
 from harness.core.errors import JobError
+from harness.decide.draws import Kept
 from harness.measure.run import locate
 from harness.measure.table import read_table, stored_names
 from harness.stats.arrays import FloatArray
@@ -100,6 +101,8 @@ class World:
     """The measures that an expression reads, with their data."""
 
     measures: Mapping[str, Dense]
+    drawn: Kept | None = None
+    """Draws that were made for other data of the same shape and serve here as well."""
     _selected: dict[str, Selected] = field(default_factory=dict)
 
     def select(self, ref: Ref) -> Selected:
@@ -136,9 +139,9 @@ def load_world(measures: Mapping[str, BoundMeasure], tables: Mapping[str, Placed
     return World({name: load(measures[name], placed) for name, placed in tables.items() if placed})
 
 
-def load(measure: BoundMeasure, placed: Placed) -> Dense:
-    """Read the tables of one measure into dense arrays."""
-    tables = [(at, read_table(path)) for at, path in placed]
+def load(measure: BoundMeasure, placed: Placed, read: Callable[[Path], Table] = read_table) -> Dense:
+    """Read the tables of one measure into dense arrays. ``read`` may keep what it has read before."""
+    tables = [(at, read(path)) for at, path in placed]
     pairs = {f"{column.pair}_b" for _, table in tables for column in table.columns if column.form == "gram"}
     dense = Dense(measure, tuple(dim for dim in measure.dims if dim not in pairs))
     for at, table in tables:

@@ -198,8 +198,8 @@ def settle() -> None:
         torch.set_num_threads(1)
     if pydantic := sys.modules.get("pydantic"):
         build_schemas(pydantic.BaseModel)
-    # Collected garbage would be copied page by page in every child.
-    gc.collect()
+    # Looking through what is loaded would copy it page by page in every child. Nor is it looked through here: the
+    # garbage of imports is little, and frozen like the rest it costs nothing.
     gc.freeze()
 
 
@@ -225,11 +225,16 @@ def main() -> None:
     zygote = Zygote(socket.socket(fileno=config["fd"]))
     if zygote.parent != config["parent"]:
         return  # whoever wanted this process died while it started
+    gc.disable()  # everything that is made here is there to stay
     preload(config["preload"], config["lane"])
     settle()
+    gc.enable()
     zygote.send(event="ready", threads=threads(), seconds=round(time.monotonic() - began, 3))
     zygote.run()
 
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # taking thousands of modules apart takes a third of a second, and whoever hung up waits for it

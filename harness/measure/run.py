@@ -5,6 +5,7 @@ A planned cell that is missing is an error; nothing missing becomes a number.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -76,10 +77,20 @@ def locate(labels: Sequence[Any] | NDArray[Any], levels: Sequence[str]) -> NDArr
     if len(labels) < MANY:
         return np.fromiter((place.get(str(label), -1) for label in labels), dtype=np.int64, count=len(labels))
     # Long tables repeat few labels: look each one up once.
-    coded = pa.array([str(label) for label in labels], pa.string()).dictionary_encode()
+    coded = _texts(labels).dictionary_encode()
     places = np.array([place.get(label, -1) for label in coded.dictionary.to_pylist()], dtype=np.int64)
     found: NDArray[np.int64] = places[coded.indices.to_numpy()]
     return found
+
+
+def _texts(labels: Sequence[Any] | NDArray[Any]) -> pa.Array:
+    """Return labels as text; those of a stored table are text already, and need no look at each one."""
+    if isinstance(labels, np.ndarray) and labels.dtype == object:
+        with contextlib.suppress(pa.ArrowInvalid, pa.ArrowTypeError):
+            read = pa.array(labels, pa.string())
+            if not read.null_count:
+                return read
+    return pa.array([str(label) for label in labels], pa.string())
 
 
 def _cells(table: Table, levels: Mapping[str, Sequence[str]]) -> list[str]:
