@@ -12,7 +12,8 @@ from pathlib import Path
 from harness.contracts.bound import Bound
 from harness.contracts.records import Decision, Estimate, Record
 from harness.contracts.trees import expression_id
-from harness.decide.estimate import estimate
+from harness.decide.estimate import estimate_in
+from harness.decide.tables import load_world
 from harness.decide.verdict import decide
 
 
@@ -33,6 +34,7 @@ def judge_null(bound: Bound, tables: Mapping[str, Sequence[tuple[Mapping[str, st
         arm: the arm that stands for all.
     """
     measures = {measure.name: measure for measure in bound.measures}
-    found = {expression_id(e.tree): estimate(e, measures, tables) for e in bound.expressions}
+    world = load_world(measures, tables)
+    found = {expression_id(e.tree): estimate_in(e, world) for e in bound.expressions}
     named = {e.name: found[expression_id(e.tree)] for e in bound.expressions}
     return NullResult(arm=arm, decision=decide(bound, found), estimates=named)

@@ -33,9 +33,19 @@ from harness.core.durable import is_full
 from harness.execute.child import FAILED, FULL, Request, serve
 
 PRELOAD: dict[str, tuple[str, ...]] = {
-    "light": ("filelock", "numpy.random", "numpy.ma", "scipy.stats", "pyarrow.parquet", "pyarrow.dataset", "pandas"),
+    "light": (
+        "filelock",
+        "rfc8785",
+        "numpy.random",
+        "numpy.ma",
+        "scipy.stats",
+        "pyarrow.parquet",
+        "pyarrow.dataset",
+        "pandas",
+    ),
     "model": (
         "filelock",
+        "rfc8785",
         "numpy.random",
         "numpy.ma",
         "torch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import time
@@ -228,6 +229,7 @@ class Session:
 
     def conclude(self, paths: Iterable[Path]) -> list[Conclusion]:
         """Write the reports of these files from the store, and say what is there or missing."""
+        _leave_what_there_is()
         from harness.plugin.conclusions import conclude
 
         return [conclude(self, self.register(path)) for path in paths]
@@ -275,6 +277,17 @@ def _no_collecting() -> Iterator[None]:
         gc.freeze()
         if was:
             gc.enable()
+
+
+def _leave_what_there_is() -> None:
+    """Keep what is loaded out of the garbage collector's later rounds, and at the end all there is.
+
+    Python looks for garbage several times while it takes its modules apart: a quarter of a second where matplotlib is
+    loaded, of a process that is over.
+    """
+    gc.freeze()
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
 
 
 def _shown(path: Path) -> str:
