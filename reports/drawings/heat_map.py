@@ -58,7 +58,7 @@ def heat_map(model: ReportModel, row: EstimateRow) -> Figure:
     for spine in ax.spines.values():
         spine.set_visible(False)
     canvas.colorbar(image, ax=ax, label="cosine (↑ more alike)", fraction=0.05, pad=0.02)
-    ax.set_title(size_of(row), fontsize=SMALL, color="#444444", loc="left")
+    ax.set_title(size_of(row), fontsize=SMALL, color="#444444", loc="left", y=1.0)
     by, each_of = f"{plural_of(down)} and {plural_of(across)}", f"{down} and {across}"
     bars = bars_say(row.estimate.cells)
     half = "the smaller number is half the width of its interval" if bars.startswith("bars") and spelt else bars

@@ -70,7 +70,7 @@ def levels(model: ReportModel, row: EstimateRow) -> Figure:
     else:
         ax.axvline(0, color="#bbbbbb", lw=0.8, zorder=0)
     ax.set_xlabel(axis_label(row.estimate.name, unit_of(row), direction(row, "→")))
-    ax.set_title(size_of(row), fontsize=SMALL, color="#444444", loc="left")
+    ax.set_title(size_of(row), fontsize=SMALL, color="#444444", loc="left", y=1.0)
     if any(arms):
         legend_below(canvas, [ax], 4 if max(map(len, arms)) < 5 and not model.registration.arms else 3)
     kept = [axis for axis in dict.fromkeys((down, "arm" if any(arms) else "")) if axis]

@@ -63,7 +63,7 @@ def persona_rates(model: ReportModel, name: str, rates: Sequence[Rate]) -> Figur
     ax.set_xlim(-3, 103)
     measure = rates[0].measure
     ax.set_xlabel(axis_label(f"{measure}: completions that hit", "%", "→ more"))
-    ax.set_title(_size(rates), fontsize=SMALL, color="#444444", loc="left")
+    ax.set_title(_size(rates), fontsize=SMALL, color="#444444", loc="left", y=1.0)
     legend_below(canvas, [ax])
     caption = (
         f"Hits of {measure} by persona and arm, counted over the completions of the primary setting, the most hit "
