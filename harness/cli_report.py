@@ -64,7 +64,7 @@ def _report(options: argparse.Namespace) -> None:
         raise PreregError(f"there is no file '{found.folder / 'run.json'}'; a report says how its run went")
     render = importlib.import_module("reports.render")
     beside = _completions(found)
-    return _tell(render.write(found.model, found.run, out, figures=not options.no_figures, completions=beside))
+    return _tell(render.write(found.model, found.run, out, figures=not options.no_figures, completions=lambda: beside))
 
 
 def _completions(found: Any) -> Any:

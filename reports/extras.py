@@ -38,7 +38,7 @@ def write_up(
     """
     found = extras(bound, plan, store)
     built = model.build(bound, decision, estimates(bound, plan, store), found)
-    render.write(built, run, out, figures=figures, completions=browser(bound, found), basis=basis)
+    render.write(built, run, out, figures=figures, completions=lambda: browser(bound, found), basis=basis)
 
 
 def modelled(bound: Bound, plan: Plan, store: Store, decision: Decision) -> records.ReportModel:

@@ -7,6 +7,7 @@ depend on the model only: no dates, no user configuration.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import warnings
@@ -32,21 +33,42 @@ def draw(model: ReportModel, *, only: Sequence[str] | None = None, processes: in
         only: Names of the figures to draw; None draws all.
         processes: How many processes draw; None chooses. The bytes do not depend on it.
     """
+    with begun(model, only=only, processes=processes) as drawn:
+        return drawn()
+
+
+@contextmanager
+def begun(
+    model: ReportModel, *, only: Sequence[str] | None = None, processes: int | None = None
+) -> Iterator[Callable[[], list[Figure]]]:
+    """Let helpers begin to draw; what is yielded draws along with them and returns what :func:`draw` does."""
     found = [drawing for drawing in planned(model) if only is None or drawing.name in only]
-    if not found:
-        return []
-    count = parallel.processes_for(len(found)) if processes is None else processes
-    shares = [[drawing.name for drawing in found[i::count]] for i in range(1, count)]
-    helpers = [parallel.Helper(model, share) for share in shares]
-    try:
-        with _style():
-            drawn = {drawing.name: drawing.draw() for drawing in found[::count]}
-            for helper in helpers:
-                drawn |= helper.figures()
-            return [drawn.get(drawing.name) or drawing.draw() for drawing in found]
-    finally:
-        for helper in helpers:
-            helper.close()
+    with contextlib.closing(parallel.Desk()) as desk:
+        _call_helpers(desk, model, found, processes)
+
+        def drawn() -> list[Figure]:
+            if not found:
+                return []
+            with style():
+                here = {each.name: each.draw() for each in found if desk.take(each.name)}
+                ready = here | desk.figures()
+                return [ready.get(each.name) or each.draw() for each in found]
+
+        yield drawn
+
+
+def _call_helpers(desk: parallel.Desk, model: ReportModel, found: Sequence[Drawing], processes: int | None) -> None:
+    fork = parallel.can_fork()
+    share = parallel.FORKED_SHARE if fork else parallel.SHARE
+    helpers = (parallel.processes_for(len(found), share) if processes is None else processes) - 1
+    if helpers and fork:
+        with style():
+            prepare()
+            for _ in range(helpers):
+                desk.fork(found)
+        return
+    for _ in range(helpers):
+        desk.start(model, [each.name for each in found])
 
 
 def planned(model: ReportModel) -> list[Drawing]:
@@ -67,8 +89,22 @@ def _kinds() -> tuple[Drawings, ...]:
     return tuple(module.drawings for module in sorted(modules, key=lambda module: int(module.ORDER)))
 
 
+def prepare() -> None:
+    """Import what drawing imports at its first figure: once for this process and its forks, or ahead of time."""
+    for name in (
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_pdf",
+        "matplotlib.backends.backend_svg",
+        "fontTools.subset",
+    ):
+        importlib.import_module(name)
+    _kinds()
+
+
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """Settle how figures look, whatever the user has set."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a user's -W error must not turn a font's notice into a failed report
         import matplotlib

@@ -7,7 +7,8 @@ equal result under the same report version is not rendered twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from reports.html.completions import Browser
 
 
+CLEAN_RESULT, SUMMARY = "clean_result.md.j2", "summary.md.j2"
+
+
 @dataclass(frozen=True)
 class FigureLink:
     """A figure as the report shows it."""
@@ -42,8 +46,8 @@ class FigureLink:
 
 
 def write(
-    model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True, completions: Browser | None = None,
-    basis: str = "",
+    model: ReportModel, run: RunInfo, out: Path, *, figures: bool = True,
+    completions: Callable[[], Browser | None] = lambda: None, basis: str = "",
 ) -> list[Path]:  # fmt: skip
     """Write a report into ``out`` and return the paths of all its files.
 
@@ -52,7 +56,8 @@ def write(
         run: What is true of this run only; goes to run.json and the compute and environment tables.
         out: The report's own folder; made when absent.
         figures: Draw figures (matplotlib is imported only then).
-        completions: What report.html lets a reader browse; None takes what an earlier report left in ``out``.
+        completions: Returns what report.html lets a reader browse; None takes what an earlier report left in ``out``.
+            It is called while other processes draw.
         basis: A digest of what the report is made of; the next run need not build it again while that holds.
 
     Raises:
@@ -60,23 +65,16 @@ def write(
             so that nothing is lost, and the next run writes it again.
     """
     model = with_operating(model, out)
-    content = results_json(model)
-    completions, extra = _beside(model, out, completions)
-    known = _current(out, content, extra, figures)
+    with _figures(model, figures) as drawn:
+        content = results_json(model)
+        browsed, extra = _beside(model, out, completions())
+        known = _current(out, content, extra, figures)
+        if known is None:
+            made, wrong = _rendered(model, run, drawn(), browsed, figures)
     if known is not None:
         _replace(out / "run.json", run_file.written(run, known, figures=figures))
         run_file.note(basis, out)
         return [*(out / name for name in known), out / "results.json", out / "run.json"]
-    drawn = _figures(model) if figures else []
-    words = _words(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
-    text = _markdown(words)
-    wrong = check_prose(text, model)
-    if wrong:
-        text = _with_warning(text, wrong)
-    made = {f"figures/{figure.name}{suffix}": data for figure in drawn for suffix, data in figure.files.items()}
-    made["clean_result.md"] = text.encode()
-    made["summary.md"] = summary(model).encode()
-    made["report.html"] = _page(model, words, completions, drawn, wrong)
     made.update(extra)
     out.mkdir(parents=True, exist_ok=True)
     for name, data in made.items():
@@ -92,13 +90,29 @@ def write(
     return [*(out / name for name in made), out / "results.json", out / "run.json"]
 
 
+def _rendered(
+    model: ReportModel, run: RunInfo, drawn: Sequence[Figure], completions: Browser | None, figures: bool
+) -> tuple[dict[str, bytes], list[str]]:
+    """Return the report's files by name, and the numbers of its prose that are not in results.json."""
+    words = _words(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
+    text = _markdown(words)
+    wrong = check_prose(text, model)
+    if wrong:
+        text = _with_warning(text, wrong)
+    made = {f"figures/{figure.name}{suffix}": data for figure in drawn for suffix, data in figure.files.items()}
+    made["clean_result.md"] = text.encode()
+    made["summary.md"] = summary(model).encode()
+    made["report.html"] = _page(model, words, completions, drawn, wrong)
+    return made, wrong
+
+
 def clean_result(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink] = (), drawn: bool = True) -> str:
     """Return clean_result.md. The first figure is the hero; ``drawn`` says whether figures were asked for."""
     return _markdown(_words(model, run, links=links, drawn=drawn))
 
 
 def _markdown(words: Mapping[str, Any]) -> str:
-    return tidy(environment().get_template("clean_result.md.j2").render(words))
+    return tidy(environment().get_template(CLEAN_RESULT).render(words))
 
 
 def _words(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], drawn: bool) -> dict[str, Any]:
@@ -137,8 +151,8 @@ def _words(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], dra
 
 
 def summary(model: ReportModel) -> str:
-    """Return a short Markdown summary for a CI job page (``$GITHUB_STEP_SUMMARY``)."""
-    return tidy(environment().get_template("summary.md.j2").render(_story(model)))
+    """Return a short Markdown summary for a CI job page (``$GITHUB_STEPSUMMARY``)."""
+    return tidy(environment().get_template(SUMMARY).render(_story(model)))
 
 
 def _story(model: ReportModel, run: RunInfo | None = None) -> dict[str, Any]:
@@ -210,10 +224,16 @@ def _artifacts(model: ReportModel, links: Sequence[FigureLink]) -> TextTable:
 # --- files ------------------------------------------------------------------------------------------
 
 
-def _figures(model: ReportModel) -> list[Figure]:
-    from reports.figures import draw
+@contextmanager
+def _figures(model: ReportModel, wanted: bool) -> Iterator[Callable[[], Sequence[Figure]]]:
+    """Let other processes begin to draw; what is yielded returns the figures, none where none are wanted."""
+    if not wanted:
+        yield tuple
+        return
+    from reports.figures import begun
 
-    return draw(model)
+    with begun(model) as drawn:
+        yield drawn
 
 
 def _link(figure: Figure) -> FigureLink:

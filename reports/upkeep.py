@@ -45,6 +45,16 @@ def keep_up(
         write_up(bound, plan, store, decision, run, out, figures=figures, basis=made_of)
 
 
+def prepare(*, figures: bool) -> None:
+    """Import what :func:`keep_up` writes a report anew with, ahead of time."""
+    render, page, _ = (importlib.import_module(f"reports.{name}") for name in ("render", "html.page", "extras"))
+    page.template()
+    for name in (render.CLEAN_RESULT, render.SUMMARY):
+        render.environment().get_template(name)
+    if figures:
+        importlib.import_module("reports.figures").prepare()
+
+
 def basis(bound: Bound, plan: Plan, store: Store, decision: Decision, *, figures: bool) -> str:
     """Return a digest of everything that a report is made of, but for what an earlier one left in its folder.
 

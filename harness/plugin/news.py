@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from harness.plugin.session import Session
     from harness.plugin.terminal import Progress
 
+_LONG = 2.0
+"""Seconds that a job takes which leaves this process the time to prepare what it does at the end."""
 _LOOK = 1.0
 """Seconds between two looks at what the workers' jobs do."""
 
@@ -33,6 +35,7 @@ class News:
         self._receiver: Receiver | None = None
         self._watcher: threading.Thread | None = None
         self._ended = threading.Event()
+        self._prepared = False
         self._under_way: dict[str, tuple[str, dict[str, Any]]] = {}
         """By key, the label of a job that was started, and by which worker."""
         self._over: set[str] = set()
@@ -99,6 +102,9 @@ class News:
             self._under_way.pop(event.key, None)
         if event.what == "finished" and self._tally is not None:
             self._tally.stored(event.key)
+        if event.what == "progress" and event.seconds >= _LONG and not more and not self._prepared:
+            self._prepared = True
+            self._session.prepare()
         if event.running is None or not more:  # what runs in a worker is shown as it is now, and not as it was told
             self._progress.happened(event)
         self._log_event(event, time, **more)

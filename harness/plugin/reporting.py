@@ -36,6 +36,11 @@ def write_report(session: Session, registration: Registration) -> Path:
     raise damaged
 
 
+def prepare(*, figures: bool) -> None:
+    """Import what reports are written with, and what figures are drawn with."""
+    importlib.import_module("reports.upkeep").prepare(figures=figures)
+
+
 def _heal(session: Session, registration: Registration) -> None:
     """Make again what was damaged, and what the verdict stands on where that needs no model.
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
+import contextlib
 import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import Problem
 from harness.plugin.cases import Case, Outcome, expressions, judge, judge_verdict, keys
+from harness.plugin.garbage import leave_what_there_is, no_collecting
 from harness.plugin.options import Options
 from harness.plugin.prices import Planned, Prices, planned, preview
 from harness.plugin.registrations import Registration, message, refusals, register
@@ -79,7 +78,7 @@ class Session:
     def register(self, path: Path) -> Registration:
         """Read a prereg file once; never raises."""
         if path not in self.registrations:
-            with _no_collecting():
+            with no_collecting():
                 self.registrations[path] = register(path, _shown(path), self.options)
         return self.registrations[path]
 
@@ -227,9 +226,16 @@ class Session:
 
     # --- the end ---
 
+    def prepare(self) -> None:
+        """Import what writes reports while this process only waits for jobs: a second that the end need not take."""
+        from harness.plugin.reporting import prepare
+
+        with contextlib.suppress(Exception):  # no job fails for it; whoever writes a report will be told
+            prepare(figures=self.options.figures)
+
     def conclude(self, paths: Iterable[Path]) -> list[Conclusion]:
         """Write the reports of these files from the store, and say what is there or missing."""
-        _leave_what_there_is()
+        leave_what_there_is()
         from harness.plugin.conclusions import conclude
 
         return [conclude(self, self.register(path)) for path in paths]
@@ -260,34 +266,6 @@ class Session:
             self._executor.close()
         patience = GRACE - (time.monotonic() - began)
         wait_for_jobs(self.store, self.run_id, patience, everywhere=self.options.ray is not None)
-
-
-@contextmanager
-def _no_collecting() -> Iterator[None]:
-    """Leave the garbage collector out of planning, and what planning made out of its later rounds.
-
-    Registrations, plans and schemas live as long as the session: looking through them again and again costs a
-    fifth of a collection.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was:
-            gc.enable()
-
-
-def _leave_what_there_is() -> None:
-    """Keep what is loaded out of the garbage collector's later rounds, and at the end all there is.
-
-    Python looks for garbage several times while it takes its modules apart: a quarter of a second where matplotlib is
-    loaded, of a process that is over.
-    """
-    gc.freeze()
-    atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)
 
 
 def _shown(path: Path) -> str:

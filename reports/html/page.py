@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from harness.contracts.records import Finding
@@ -128,7 +128,7 @@ def page(
         "artifacts": model.artifacts[:MOST_ARTIFACTS],
         "commands": list(_commands(model)),
     }
-    return _environment().get_template("report.html.j2").render(context).encode()
+    return template().render(context).encode()
 
 
 def converted(value: Any) -> Any:
@@ -150,7 +150,8 @@ def converted(value: Any) -> Any:
 
 
 @cache
-def _environment() -> Environment:
+def template() -> Template:
+    """Return the page's template."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -163,7 +164,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(count=format_count)
-    return environment
+    return environment.get_template("report.html.j2")
 
 
 def _text(name: str) -> str:

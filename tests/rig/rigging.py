@@ -191,7 +191,7 @@ def _time_processes(spans: str) -> None:
     role = next((what for module, what in orders.items() if module in sys.orig_argv), "pytest")
 
     def note() -> None:
-        what = role if os.getpid() == first else "child"
+        what = role if os.getpid() == first else "figures" if role == "pytest" else "child"
         _span(spans, "process", began, time.process_time(), what)
 
     def noted(status: int) -> None:

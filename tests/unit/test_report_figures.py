@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import threading
 
 import figure_cases
 import pytest
@@ -297,10 +299,41 @@ def test_files_and_metadata(files):
 def test_helpers_draw_the_same_bytes(files, probes, monkeypatch):
     from reports import parallel
 
+    monkeypatch.setattr(parallel, "can_fork", lambda: False)
     assert draw(probes, processes=2) == files
     monkeypatch.setattr(parallel.sys, "executable", "/bin/false")  # a helper that dies at once
     names = [figure.name for figure in files[:3]]
     assert draw(probes, only=names, processes=3) == files[:3]
+
+
+def test_forks_draw_the_same_bytes_and_what_one_leaves_is_drawn_here():
+    code = (
+        "import os, sys; sys.path.insert(0, 'tests/unit'); import report_cases; from reports import parallel; "
+        "from reports.figures import draw; model = report_cases.supported().model; one = draw(model, processes=1); "
+        "assert parallel.can_fork(); forked, fork = [], os.fork\n"
+        "def count(): forked.append(fork()); return forked[-1]\n"
+        "os.fork = count; assert draw(model, processes=2) == one; assert len(forked) == 1\n"
+        "parallel._keep = lambda figure, folder: os.abort(); assert draw(model, processes=3) == one\n"
+        "assert len(forked) == 3\n"
+        "import time; parallel.PATIENCE = 0.1; parallel._keep = lambda figure, folder: time.sleep(600)\n"
+        "assert draw(model, processes=2) == one; assert len(forked) == 4\n"
+        "try: os.waitpid(-1, os.WNOHANG)\n"
+        "except ChildProcessError: print('none is left')"
+    )
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=quiet)
+    assert done.stdout.strip() == "none is left", done.stderr
+
+
+def test_a_process_with_threads_is_not_forked():
+    from reports import parallel
+
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    assert not parallel.can_fork()
+    over.set()
+    thread.join()
 
 
 def test_a_helper_needs_enough_figures_and_a_core():

@@ -25,18 +25,20 @@ def test_the_page_is_written_beside_the_rest_and_rebuilt_from_it_alone(tmp_path)
     case = report_cases.supported()
     first, second = tmp_path / "first", tmp_path / "second"
     shown = completions.browser(case.bound, case.extras)
-    render.write(case.model, RUN, first, figures=False, completions=shown)
+    render.write(case.model, RUN, first, figures=False, completions=lambda: shown)
     assert {"report.html", completions.FILE} <= set(json.loads((first / "run.json").read_text())["files"])
     model = load(first / "results.json")
     beside = completions.unpacked(first / completions.FILE, model)
-    render.write(model, RUN.model_copy(update={"host": "elsewhere"}), second, figures=False, completions=beside)
+    render.write(model, RUN.model_copy(update={"host": "elsewhere"}), second, figures=False, completions=lambda: beside)
     for name in ("report.html", completions.FILE):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
 def test_a_report_written_again_in_its_folder_keeps_the_completions(tmp_path):
     case = report_cases.supported()
-    render.write(case.model, RUN, tmp_path, figures=False, completions=completions.browser(case.bound, case.extras))
+    render.write(
+        case.model, RUN, tmp_path, figures=False, completions=lambda: completions.browser(case.bound, case.extras)
+    )
     before = (tmp_path / "report.html").read_bytes()
     (tmp_path / "clean_result.md").unlink()
     render.write(load(tmp_path / "results.json"), RUN, tmp_path, figures=False)
@@ -46,9 +48,11 @@ def test_a_report_written_again_in_its_folder_keeps_the_completions(tmp_path):
 
 def test_other_completions_of_the_same_result_are_written_up_again(tmp_path):
     case = report_cases.supported()
-    render.write(case.model, RUN, tmp_path, figures=False, completions=completions.browser(case.bound, case.extras))
+    render.write(
+        case.model, RUN, tmp_path, figures=False, completions=lambda: completions.browser(case.bound, case.extras)
+    )
     other = case.extras.model_copy(update={"samples": (*case.extras.samples, sample("one more"))})
-    render.write(case.model, RUN, tmp_path, figures=False, completions=completions.browser(case.bound, other))
+    render.write(case.model, RUN, tmp_path, figures=False, completions=lambda: completions.browser(case.bound, other))
     assert b"one more" in (tmp_path / "report.html").read_bytes()
 
 
