@@ -96,12 +96,17 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+def state(pid: int) -> str:
+    """The letter of what a process does (R, S, T, Z …); empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; a zombie has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return state(pid) not in ("", "Z")
 
 
 def test_consecutive_jobs_on_one_model_load_it_once(bench: Bench) -> None:
@@ -396,6 +401,7 @@ def test_a_request_that_was_not_begun_can_be_dropped(bench: Bench) -> None:
         wait_for(lambda: ended.extend(lane.news()) or any(each.what == "ended" for each in ended))
         old = lane._processes[next(iter(lane._processes))]
         os.kill(old.pid, signal.SIGSTOP)  # it cannot leave yet
+        wait_for(lambda: state(old.pid) == "T")
         lane.start(2, asked(bench, bench.job("second", "B")))
         assert lane.kept() == {}
         lane.kill(2, signal.SIGTERM)
