@@ -8,6 +8,7 @@ font is taken from the whole one.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from functools import cache
@@ -21,6 +22,7 @@ _CHARACTERS = (
     range(0x20, 0x250),  # Latin
     range(0x370, 0x530),  # Greek, Cyrillic
     range(0x2000, 0x2300),  # punctuation, arrows, mathematical signs
+    range(0x25A0, 0x2600),  # geometric shapes
 )
 _DROPPED = ("GSUB", "GPOS", "GDEF", "MATH", "FFTM")
 """Shaping of scripts that are not in the cut font; kerning stays, in the table ``kern``."""
@@ -42,7 +44,8 @@ def _cut(style: str, folder: Path) -> Path:
     import matplotlib
     from fontTools import version
 
-    path = folder / f"prereg-{style}-{matplotlib.__version__}-{version}.ttf"
+    held = hashlib.sha256(repr(_CHARACTERS).encode()).hexdigest()[:8]
+    path = folder / f"prereg-{style}-{held}-{matplotlib.__version__}-{version}.ttf"
     if not path.exists():
         handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
         os.close(handle)

@@ -48,6 +48,8 @@ def keep_up(
 def prepare(*, figures: bool) -> None:
     """Import what :func:`keep_up` writes a report anew with, ahead of time."""
     render, page, _ = (importlib.import_module(f"reports.{name}") for name in ("render", "html.page", "extras"))
+    for library in ("pyarrow.parquet", "scipy.special"):
+        importlib.import_module(library)
     page.template()
     for name in (render.CLEAN_RESULT, render.SUMMARY):
         render.environment().get_template(name)

@@ -137,18 +137,17 @@ def _shelves(samples: Sequence[Sample]) -> list[list[Sample]]:
         found.setdefault((sample.measure, sample.arm), []).append(sample)
     order = {level: place for place, level in enumerate(dict.fromkeys(sample.question for sample in samples))}
     people = {level: place for place, level in enumerate(dict.fromkeys(sample.persona for sample in samples))}
-
-    def cell(sample: Sample) -> tuple[int, int, str]:
-        return order[sample.question], people[sample.persona], _at(sample.at)
-
     shelves = []
     for group in found.values():
-        first = {cell(sample): sample.k for sample in sorted(group, key=lambda sample: -sample.k)}
+        cells = [(order[sample.question], people[sample.persona], _at(sample.at)) for sample in group]
+        first: dict[tuple[int, int, str], int] = {}
+        for cell, sample in zip(cells, group, strict=True):
+            first[cell] = min(sample.k, first.get(cell, sample.k))
         ranks = [
-            (0, 0, cell(sample), sample.text)
-            if sample.k == first[cell(sample)]
-            else (1 if sample.hit else 2, sample.k, cell(sample), sample.text)
-            for sample in group
+            (0, 0, cell, sample.text)
+            if sample.k == first[cell]
+            else (1 if sample.hit else 2, sample.k, cell, sample.text)
+            for cell, sample in zip(cells, group, strict=True)
         ]
         placed = sorted(range(len(group)), key=ranks.__getitem__)
         shelves.append([group[place] for place in placed])
@@ -162,16 +161,17 @@ def _in_turn(shelves: Sequence[Sequence[Sample]]) -> Iterator[Sample]:
 
 def _fitting(samples: Iterable[Sample], matches: Mapping[str, Any]) -> Iterator[Row]:
     """Yield completions as they are shown until the room is used up."""
-    left = ROOM
+    left, patterns = ROOM, {name: _pattern(match) for name, match in matches.items()}
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     for sample in samples:
-        row = _row(sample, matches.get(sample.measure))
-        left -= len(json.dumps(row.parts, ensure_ascii=False).encode()) + 40
+        row = _row(sample, patterns.get(sample.measure))
+        left -= len(encode(row.parts).encode()) + 40
         if left < 0:
             return
         yield row
 
 
-def _row(sample: Sample, match: Any) -> Row:
+def _row(sample: Sample, pattern: re.Pattern[str] | None) -> Row:
     names = {name: _name(getattr(sample, name)) for name in ("measure", "arm", "persona", "question")}
     return Row(
         **names,
@@ -180,7 +180,7 @@ def _row(sample: Sample, match: Any) -> Row:
         hit=sample.hit,
         truncated=sample.truncated,
         length=len(sample.text),
-        parts=tuple(_parts(sample.text, match)),
+        parts=tuple(_parts(sample.text, pattern)),
     )
 
 
@@ -225,11 +225,15 @@ def _contains(match: Any) -> bool:
     return isinstance(match, Mapping) and bool(match.get("contains"))
 
 
-def _parts(text: str, match: Any) -> Iterator[Part]:
+def _pattern(match: Any) -> re.Pattern[str] | None:
+    """Return what finds the marker of an eval, None where it looks for none."""
+    if not _contains(match):
+        return None
+    return re.compile(re.escape(match["contains"]), re.IGNORECASE if match.get("case") == "insensitive" else 0)
+
+
+def _parts(text: str, pattern: re.Pattern[str] | None) -> Iterator[Part]:
     """Yield the pieces of a completion that are shown, with the marker apart and what is left out counted."""
-    pattern = None
-    if _contains(match):
-        pattern = re.compile(re.escape(match["contains"]), re.IGNORECASE if match.get("case") == "insensitive" else 0)
     end = 0
     for start, stop in _windows(text, pattern):
         if start > end:

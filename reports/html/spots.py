@@ -22,7 +22,8 @@ Spot = tuple[float, float, str]
 
 def spots(canvas: Canvas) -> tuple[Spot, ...]:
     """Return the points of every series with error bars: its name, its place and its numbers."""
-    width, height = canvas.bbox.width, canvas.bbox.height
+    # Python's numbers: numpy's round otherwise, and a figure from another process comes with Python's.
+    width, height = float(canvas.bbox.width), float(canvas.bbox.height)
     found = []
     for ax in canvas.axes:
         for x, y, words in _points(ax):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import figure_cases
 import pytest
@@ -296,33 +297,71 @@ def test_files_and_metadata(files):
     assert json.loads(figures["training"].files[".meta.json"])["data"][0]["stage"] == "sft(em)"
 
 
+def drawn_along(model, processes, **options):
+    """Draw, and return also the names of what others drew; nothing is drawn here before one of them has begun."""
+    from reports import parallel
+
+    take, read, others = parallel.Desk.take, parallel.Desk.figures, {}
+
+    def later(desk, name):
+        while not any(path.is_dir() for path in desk.folder.iterdir()):
+            time.sleep(0.01)
+        return take(desk, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel.Desk, "take", later)
+        patch.setattr(parallel.Desk, "figures", lambda desk: others.update(read(desk)) or others)
+        return draw(model, processes=processes, **options), list(others)
+
+
 def test_helpers_draw_the_same_bytes(files, probes, monkeypatch):
     from reports import parallel
 
     monkeypatch.setattr(parallel, "can_fork", lambda: False)
-    assert draw(probes, processes=2) == files
+    found, others = drawn_along(probes, 2)
+    assert found == files
+    assert others
     monkeypatch.setattr(parallel.sys, "executable", "/bin/false")  # a helper that dies at once
     names = [figure.name for figure in files[:3]]
     assert draw(probes, only=names, processes=3) == files[:3]
 
 
+FORKS = """
+import os, sys, time
+sys.path.insert(0, "tests/unit")
+import report_cases
+from reports import parallel
+from reports.figures import draw
+from test_report_figures import drawn_along
+model = report_cases.supported().model
+one = draw(model, processes=1)
+assert parallel.can_fork()
+forked, fork = [], os.fork
+os.fork = lambda: forked.append(fork()) or forked[-1]
+found, others = drawn_along(model, 2)
+assert found == one and others and len(forked) == 1, others
+parallel._keep = lambda figure, folder: os.abort()
+assert drawn_along(model, 3) == (one, []) and len(forked) == 3
+parallel.PATIENCE, parallel._keep = 0.1, lambda figure, folder: time.sleep(600)
+assert drawn_along(model, 2) == (one, []) and len(forked) == 4
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("none is left")
+"""
+
+
 def test_forks_draw_the_same_bytes_and_what_one_leaves_is_drawn_here():
-    code = (
-        "import os, sys; sys.path.insert(0, 'tests/unit'); import report_cases; from reports import parallel; "
-        "from reports.figures import draw; model = report_cases.supported().model; one = draw(model, processes=1); "
-        "assert parallel.can_fork(); forked, fork = [], os.fork\n"
-        "def count(): forked.append(fork()); return forked[-1]\n"
-        "os.fork = count; assert draw(model, processes=2) == one; assert len(forked) == 1\n"
-        "parallel._keep = lambda figure, folder: os.abort(); assert draw(model, processes=3) == one\n"
-        "assert len(forked) == 3\n"
-        "import time; parallel.PATIENCE = 0.1; parallel._keep = lambda figure, folder: time.sleep(600)\n"
-        "assert draw(model, processes=2) == one; assert len(forked) == 4\n"
-        "try: os.waitpid(-1, os.WNOHANG)\n"
-        "except ChildProcessError: print('none is left')"
-    )
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=quiet)
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False, env=quiet)
     assert done.stdout.strip() == "none is left", done.stderr
+
+
+def test_a_page_does_not_tell_which_process_drew_its_figures(files):
+    """numpy's numbers are rounded otherwise than Python's, and what another process drew comes as JSON."""
+    numbers = [number for figure in files for x, y, _ in figure.spots for number in (x, y)]
+    assert numbers
+    assert {type(number) for number in numbers} == {float}
 
 
 def test_a_process_with_threads_is_not_forked():
