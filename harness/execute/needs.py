@@ -8,6 +8,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from harness.contracts.records import Job
 from harness.core.errors import JobError
 
+MOMENT = 1.0
+"""Minutes up to which a light job is not put off."""
+
 
 def missing_jobs(keys: Iterable[str], jobs: Mapping[str, Job], has: Callable[[str], bool]) -> dict[str, Job]:
     """Return the jobs without which ``keys`` cannot be stored, the longest remaining way first.
@@ -95,7 +98,8 @@ def candidates(missing: Missing, ahead: Missing | None, single: Container[str]) 
 
     With several slots of a device the longest remaining way goes first, whatever is waited for: a slot that works on
     the wrong job ends the run later. With a single slot every order ends at the same time, so what is waited for goes
-    first and is judged early.
+    first and is judged early. Light jobs that take a moment go before models that want the same slots: left to the end,
+    there would be nothing for them to run beside.
 
     Args:
         missing: what is missing of what is waited for now.
@@ -103,8 +107,12 @@ def candidates(missing: Missing, ahead: Missing | None, single: Container[str]) 
         single: the devices of which there is one slot.
     """
     if ahead is None:
-        yield from missing.ready()
+        yield from _light_first(missing.ready())
         return
     first = {job.key: job for job in missing.ready() if job.device in single or job.key not in ahead}
-    yield from first.values()
-    yield from (job for job in ahead.ready() if job.key not in first)
+    yield from _light_first(first.values())
+    yield from _light_first(job for job in ahead.ready() if job.key not in first)
+
+
+def _light_first(jobs: Iterable[Job]) -> list[Job]:
+    return sorted(jobs, key=lambda job: job.lane != "light" or job.cost > MOMENT)

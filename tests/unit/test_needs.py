@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from harness.contracts.records import Job
-from harness.execute.needs import Missing, missing_jobs
+from harness.execute.needs import MOMENT, Missing, candidates, missing_jobs
 
 
 def plan(rng: random.Random, size: int) -> dict[str, Job]:
@@ -60,3 +60,25 @@ def test_a_plan_is_walked_once() -> None:
     while missing:
         missing.stored(next(missing.ready()).key)
     assert set(asked.values()) == {1}
+
+
+def job(name: str, lane: str, cost: float, **inputs: str) -> Job:
+    return Job(key=name * 64, label=name, kind="toy", version=1, params={}, inputs=inputs, cost=cost, lane=lane)
+
+
+@pytest.mark.parametrize(("single", "ahead"), [((), True), (("cpu",), True), ((), False)])
+def test_light_jobs_that_take_a_moment_go_before_models(single: tuple[str, ...], ahead: bool) -> None:
+    """Otherwise they wait for the last model and then keep everybody waiting."""
+    every = [job("a", "model", 30), job("b", "light", 0.1), job("c", "light", MOMENT + 1), job("d", "light", 0)]
+    jobs = {each.key: each for each in every}
+    missing, expected = (Missing(list(jobs), jobs, lambda key: False) for _ in range(2))
+    found = [each.label for each in candidates(missing, expected if ahead else None, single)]
+    assert found == ["b", "d", "a", "c"]
+
+
+def test_with_one_slot_what_is_waited_for_goes_before_light_jobs_that_are_not() -> None:
+    jobs = {each.key: each for each in (job("a", "model", 30), job("b", "light", 0.1))}
+    waited = Missing(["a" * 64], jobs, lambda key: False)
+    ahead = Missing(list(jobs), jobs, lambda key: False)
+    assert [each.label for each in candidates(waited, ahead, ("cpu",))] == ["a", "b"]
+    assert [each.label for each in candidates(waited, ahead, ())] == ["b", "a"]
