@@ -211,8 +211,8 @@ def finish(
     """
     if model.registration.rehearsal:
         canvas.text(
-            0.5, 0.5, "REHEARSAL", fontsize=40, color="#D55E00", alpha=0.16, ha="center", va="center", rotation=20,
-            weight="bold", zorder=100,
+            0.5, 0.5, "REHEARSAL", fontsize=46, color="#D55E00", alpha=0.2, ha="center", va="center", rotation=20,
+            zorder=100,
         )  # fmt: skip
         alt, caption = f"REHEARSAL: {alt}", f"REHEARSAL, toy models: {caption}"
     engine = canvas.get_layout_engine()

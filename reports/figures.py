@@ -62,8 +62,8 @@ def _call_helpers(desk: parallel.Desk, model: ReportModel, found: Sequence[Drawi
     share = parallel.FORKED_SHARE if fork else parallel.SHARE
     helpers = (parallel.processes_for(len(found), share) if processes is None else processes) - 1
     if helpers and fork:
+        prepare()
         with style():
-            prepare()
             for _ in range(helpers):
                 desk.fork(found)
         return

@@ -97,8 +97,7 @@ def browser(bound: Bound, extras: Extras) -> Browser | None:
 
 def packed(found: Browser) -> bytes:
     """Return the bytes of the file: gzip without a time, so that equal completions are equal bytes."""
-    text = json.dumps(found.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
-    return gzip.compress((text + "\n").encode(), compresslevel=6, mtime=0)
+    return gzip.compress((found.model_dump_json() + "\n").encode(), compresslevel=6, mtime=0)
 
 
 def unpacked(path: Path, model: ReportModel) -> Browser | None:
