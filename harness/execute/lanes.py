@@ -63,6 +63,10 @@ class Lane(Protocol):
         """Send a signal to a child and everything it started."""
         ...
 
+    def leave(self) -> None:
+        """Begin to end the lane; :meth:`close` waits for it."""
+        ...
+
     def close(self) -> None:
         """End the lane and whatever still runs in it."""
         ...
@@ -161,11 +165,15 @@ class ForkLane:
         """Have the zygote signal a child's group; only it knows for sure that the child still is one."""
         self._send(op="kill", id=number, signal=int(how))
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """Hang up: the zygote kills its children and ends."""
         self._socket.close()
         if not self._ready:
             self._process.kill()  # it has no children yet, and would hear of it only after its imports
+
+    def close(self) -> None:
+        """Hang up, and wait for the zygote's end."""
+        self.leave()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -252,10 +260,15 @@ class SpawnLane:
         if number in self._children:
             _signal(self._children[number], how)
 
+    def leave(self) -> None:
+        """Kill every child."""
+        for child in self._children.values():
+            _signal(child, signal.Signals.SIGKILL if os.name == "posix" else signal.Signals.SIGTERM)
+
     def close(self) -> None:
         """Kill every child and wait for it."""
+        self.leave()
         for number, child in list(self._children.items()):
-            _signal(child, signal.Signals.SIGKILL if os.name == "posix" else signal.Signals.SIGTERM)
             child.wait()
             self._forget(number)
 

@@ -258,6 +258,8 @@ class Pool:
             pass  # a zygote has died, and its children with it
         finally:
             for lane in self._lanes.values():
+                lane.leave()
+            for lane in self._lanes.values():
                 lane.close()
             self._lanes.clear()
             for number in list(self._tasks):

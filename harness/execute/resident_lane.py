@@ -204,12 +204,15 @@ class ResidentLane:
             if served == number:
                 self._processes[lease].kill(how)
 
+    def leave(self) -> None:
+        """Hang up on every process."""
+        for process in (*self._processes.values(), *self._old.values()):
+            process.leave()
+
     def close(self) -> None:
         """End every process and wait for it."""
-        every = [*self._processes.values(), *self._old.values()]
-        for process in every:
-            process.leave()
-        for process in every:
+        self.leave()
+        for process in (*self._processes.values(), *self._old.values()):
             process.close()
         self._processes.clear()
         self._old.clear()
