@@ -27,7 +27,7 @@ NAMED_POINTS = ("null", "threshold", "expect")
 def figure_data(bound: Bound, estimates: Mapping[str, Estimate], extras: Extras) -> FigureData:
     """Return everything that only figures show, as a pure function of the result."""
     return FigureData(
-        rates=tuple(_rates(bound, [sample for sample in extras.samples if _is_primary(sample, bound)])),
+        rates=tuple(_rates(bound, _primary(extras.samples, bound))),
         cosines=tuple(each.name for each in bound.expressions if each.name in estimates and _is_cosine(each, bound)),
         plane=verdict_plane(bound, estimates),
         operating=extras.operating,
@@ -55,10 +55,10 @@ def _rates(bound: Bound, samples: Sequence[Sample]) -> Iterator[Rate]:
         )  # fmt: skip
 
 
-def _is_primary(sample: Sample, bound: Bound) -> bool:
-    """Whether a completion was drawn at the primary level of every sweep."""
+def _primary(samples: Sequence[Sample], bound: Bound) -> list[Sample]:
+    """Return the completions that were drawn at the primary level of every sweep."""
     primary = {dim.name: dim.primary for dim in bound.dims if dim.primary in dim.levels}
-    return all(primary.get(dim, level) == level for dim, level in sample.at.items())
+    return [each for each in samples if all(primary.get(dim, level) == level for dim, level in each.at.items())]
 
 
 def _tables(expression: Expression) -> list[Ref]:

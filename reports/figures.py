@@ -99,6 +99,7 @@ def prepare() -> None:
         "fontTools.subset",
     ):
         importlib.import_module(name)
+    fonts.families()
     _kinds()
 
 

@@ -1,9 +1,9 @@
 """The font of figures: matplotlib's own DejaVu Sans, cut once to the characters that reports use.
 
 A PDF carries the glyphs of its text. matplotlib has fontTools cut them out of the whole font, 6,000 glyphs and their
-layout tables, for each style of each figure: that was half of what a report's figures took. From a font with a few
-hundred glyphs it takes a tenth. Glyphs, widths and kerning are those of DejaVu Sans; a character that is not in the cut
-font is taken from the whole one.
+layout tables, for each style of each figure: that was half of what a report's figures took. From a font with 500 glyphs
+it takes a tenth, and from one with 1,700 still twice that. Glyphs, widths and kerning are those of DejaVu Sans; a
+character that is not in the cut font (a Cyrillic name, say) is taken from the whole one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from typing import Any
 FAMILY = "Prereg Sans"
 WHOLE = "DejaVu Sans"
 _STYLES = ("DejaVuSans", "DejaVuSans-Bold")
-_CHARACTERS = (
-    range(0x20, 0x250),  # Latin
-    range(0x370, 0x530),  # Greek, Cyrillic
-    range(0x2000, 0x2300),  # punctuation, arrows, mathematical signs
-    range(0x25A0, 0x2600),  # geometric shapes
+_CHARACTERS = "".join(
+    [
+        *map(chr, (*range(0x20, 0x180), *range(0x391, 0x3CA), *range(0x2010, 0x2028))),  # Latin, Greek, punctuation
+        "‰′″⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉←↑→↓↔⇒",
+        "∂∅∆∈∉∏∑−∗√∝∞∧∨∩∪∼≈≠≡≤≥≪≫⊂⊆⋅",
+        "■□▲△▼▽◆◇○●✓✗",
+    ]
 )
 _DROPPED = ("GSUB", "GPOS", "GDEF", "MATH", "FFTM")
 """Shaping of scripts that are not in the cut font; kerning stays, in the table ``kern``."""
@@ -44,7 +46,7 @@ def _cut(style: str, folder: Path) -> Path:
     import matplotlib
     from fontTools import version
 
-    held = hashlib.sha256(repr(_CHARACTERS).encode()).hexdigest()[:8]
+    held = hashlib.sha256(_CHARACTERS.encode()).hexdigest()[:8]
     path = folder / f"prereg-{style}-{held}-{matplotlib.__version__}-{version}.ttf"
     if not path.exists():
         handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
@@ -66,7 +68,7 @@ def _write(style: str, path: Path) -> None:
     whole = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{style}.ttf"
     font: Any = subset.load_font(str(whole), options)
     cutter = subset.Subsetter(options=options)
-    cutter.populate(unicodes=[code for codes in _CHARACTERS for code in codes])
+    cutter.populate(text=_CHARACTERS)
     cutter.subset(font)
     for record in font["name"].names:
         record.string = record.toUnicode().replace(WHOLE, FAMILY).replace("DejaVuSans", "PreregSans")
