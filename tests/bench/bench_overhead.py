@@ -145,7 +145,7 @@ def made_up(spans: Spans, roles: dict[int, str]) -> dict[str, float]:
     opened = seconds([span for span in of(spans, "Store.open") if roles.get(span["pid"]) == "child"])
     kinds: dict[str, float] = defaultdict(float)
     for span in of(spans, "run_job"):
-        own = seconds([port for port in of(spans, *PORTS) if within(port, span)])
+        own = seconds([port for port in of(spans, *PORTS) if within(port, span) and port["kind"] != "helper"])
         family = span["kind"].partition("/")[0]
         kinds[f"jobs: {family}, beside the port" if own else f"jobs: {family}"] += span["cpu"] - own
     parts |= dict(sorted(kinds.items()))

@@ -134,22 +134,26 @@ def _time(spans: str, names: Sequence[str], module: Any) -> None:
 def _timed(spans: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def timed(*args: Any, **kwargs: Any) -> Any:
-        began, used = time.time(), _used(name)
+        began, used, helped = time.time(), time.process_time(), _waited_for()
         try:
             return function(*args, **kwargs)
         finally:
             kind = getattr(args[0], "kind", "") if args else ""
-            _span(spans, name, began, _used(name) - used, str(kind))
+            _span(spans, name, began, time.process_time() - used, str(kind))
+            if name == "build":  # the embedded model is built by this process and one that it waits for
+                _span(spans, name, began, _waited_for() - helped, HELPER)
 
     return timed
 
 
-def _used(name: str) -> float:
-    """Return the CPU seconds of this process; the embedded model is built by this one and one that it waits for."""
-    if name != "build":
-        return time.process_time()
+HELPER = "helper"
+"""The kind of a span that tells what another process used for a port."""
+
+
+def _waited_for() -> float:
+    """Return the CPU seconds of the processes that this one has waited for."""
     waited = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + waited.ru_utime + waited.ru_stime
+    return waited.ru_utime + waited.ru_stime
 
 
 OURS = {"harness", "fixtures", "reports", "rigging", "sitecustomize", "__main__"}
