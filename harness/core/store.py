@@ -252,12 +252,14 @@ class Store:
                 fill(draft)
             return self.commit(job, draft, made or {})
 
-    def sweep(self, key: str) -> None:
-        """Remove drafts of ``key`` whose writer is dead."""
+    def sweep(self, key: str) -> bool:
+        """Remove drafts of ``key`` whose writer is dead; say whether that could be told: somebody may hold its lock."""
         lock = self.lock(key)
-        if lock.acquire(note=False):
-            self._clear(key)
-            lock.release()
+        if not lock.acquire(note=False):
+            return False
+        self._clear(key)
+        lock.release()
+        return True
 
     def _clear(self, key: str) -> None:
         for draft in (self.root / "tmp").glob(f"{key}.*"):

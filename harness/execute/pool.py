@@ -134,6 +134,8 @@ class Pool:
         self._tasks: dict[int, _Task] = {}
         self._numbers = itertools.count(1)
         self._deaths: Counter[str] = Counter()
+        self._left: set[str] = set()
+        """Keys of jobs whose lock somebody still held at their end: another process, or a dying helper of theirs."""
 
     @property
     def keys(self) -> set[str]:
@@ -264,6 +266,8 @@ class Pool:
             self._lanes.clear()
             for number in list(self._tasks):
                 self._forget(number)
+            for key in self._left:
+                self._sweep(key)
 
     def _open_lane(self, name: str, *, fork: bool) -> Lane:
         environment = child_environment(self.options.env, gpu=name == "cuda")
@@ -293,9 +297,14 @@ class Pool:
     def _forget(self, number: int) -> _Task:
         task = self._tasks.pop(number)
         (self.desk.progress(self.run_id) / f"{task.job.key}.json").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # on a full disk not even the lock; the next run sweeps
-            self.store.sweep(task.job.key)
+        if not self._sweep(task.job.key):
+            self._left.add(task.job.key)
         return task
+
+    def _sweep(self, key: str) -> bool:
+        with contextlib.suppress(OSError):  # on a full disk not even the lock; the next run sweeps
+            return self.store.sweep(key)
+        return True
 
 
 def lane_name(job: Job) -> Literal["light", "model", "cuda"]:

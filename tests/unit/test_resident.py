@@ -240,7 +240,7 @@ def test_a_process_without_work_ends_and_gives_the_device_back(bench: Bench, mon
     (slot,) = gpu_slots(["0"])
     assert OwnedLock(slot.lock).holder() is not None, "it keeps the device while it waits"
     wait_for(lambda: not alive(bench.pids[0]))
-    assert OwnedLock(slot.lock).holder() is None
+    wait_for(lambda: OwnedLock(slot.lock).holder() is None)  # the last thread of a zombie may still close its files
     executor.obtain([second.key])
     assert bench.loads == ["A", "A"]
 
