@@ -115,15 +115,14 @@ class Host:
         environment = dict(os.environ)
         self.ending = Ending(request.notes, request.run)
         self.ending.listen()
-        held = self.lease.held
+        if not self.lease.held:
+            self.began = time.monotonic()
         try:
             status = attend(request, self.ending, self.lease, self.used)
         except BaseException:
             traceback.print_exc()
             status = FAILED
         self.ending = None
-        if not held:
-            self.began = time.monotonic()
         if not self.keep:
             self.lease.release()
         os.environ.clear()
