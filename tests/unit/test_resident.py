@@ -253,19 +253,6 @@ def test_close_ends_a_waiting_process(bench: Bench) -> None:
     assert not alive(bench.pids[0])
 
 
-def test_two_executors_share_a_gpu_by_turns(bench: Bench) -> None:
-    """The first keeps its model and the device; as soon as it has nothing to do, the second gets its turn."""
-    mine, theirs = bench.job("mine"), bench.job("theirs", "B")
-    again = bench.job("again")
-    first, second = bench.executor(mine, again), bench.executor(theirs, run="another run")
-    first.obtain([mine.key])
-    second.obtain([theirs.key])
-    assert not alive(bench.pids[0]), "two models were never on the device together"
-    assert [event.what for event in bench.events if event.label == "theirs"][:1] == ["waiting"]
-    first.obtain([again.key])
-    assert bench.loads == ["A", "B", "A"]
-
-
 def test_a_turn_ends_although_there_is_more_to_do(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """With turns of no length, whoever waits is let in after the job under way."""
     monkeypatch.setenv("PREREG_RESIDENT_TURN", "0.01")
@@ -315,14 +302,38 @@ time.sleep(600)
 """
 
 
+def owner_of(bench: Bench, job: Job, done: Path) -> subprocess.Popen[bytes]:
+    """Start a process that obtains a job, says so, and stays."""
+    spec = {"job": job.model_dump(mode="json"), "store": str(bench.store.root), "done": str(done)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TOYS, TOYS.parents[1])))}
+    return subprocess.Popen([sys.executable, "-c", OWNER, json.dumps(spec)], env=environment)
+
+
+def test_two_runs_share_a_gpu_by_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first keeps its model and the device; as soon as it has nothing to do, the second gets its turn."""
+    monkeypatch.setenv("PREREG_RESIDENT_IDLE", "600")  # only the other's wish ends a process
+    mine, theirs, again = bench.job("mine"), bench.job("theirs", "B"), bench.job("again")
+    first = bench.executor(mine, again)
+    first.obtain([mine.key])
+    done = bench.root / "done"
+    second = owner_of(bench, theirs, done)
+    try:
+        wait_for(done.exists)
+        assert not alive(bench.pids[0]), "two models were never on the device together"
+        first.obtain([again.key])
+        assert [event.what for event in bench.events if event.label == "again"][:1] == ["waiting"]
+        assert bench.loads == ["A", "B", "A"]
+    finally:
+        second.kill()
+        second.wait()
+
+
 @pytest.mark.parametrize("busy", [True, False])
 def test_it_dies_with_its_parent(bench: Bench, busy: bool) -> None:
     note, done = bench.root / "note", bench.root / "done"
     helper = {"helper": str(bench.root / "beats")} if busy else {}
     job = bench.job("job", note=str(note), **helper, **({"until": str(bench.root / "never")} if busy else {}))
-    spec = {"job": job.model_dump(mode="json"), "store": str(bench.store.root), "done": str(done)}
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TOYS, TOYS.parents[1])))}
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, json.dumps(spec)], env=environment)
+    owner = owner_of(bench, job, done)
     wait_for(note.exists if busy else done.exists)
     noted = json.loads(note.read_text())
     owner.kill()
