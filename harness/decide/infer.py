@@ -242,11 +242,10 @@ def influence(question: Question, group: drawing.Group) -> FloatArray:
 def _bootstrap(question: Question) -> Uncertainty:
     inference, design = question.inference, question.design
     seed = seed_for("estimate", question.name, inference.seed)
-    resample = drawing.resample if question.world.drawn is None else question.world.drawn.resample
     samples = []
     for chunk in range(-(-inference.draws // CHUNK)):
         size = min(CHUNK, inference.draws - chunk * CHUNK)
-        drawn = resample(design, inference.cells, size, chunk, "bootstrap", seed)
+        drawn = question.world.drawn.resample(design, inference.cells, size, chunk, "bootstrap", seed)
         samples.append(_batched(question, drawn))
     values = np.concatenate(samples)
     undefined = int((~np.isfinite(values)).any(axis=1).sum())

@@ -101,8 +101,8 @@ class World:
     """The measures that an expression reads, with their data."""
 
     measures: Mapping[str, Dense]
-    drawn: Kept | None = None
-    """Draws that were made for other data of the same shape and serve here as well."""
+    drawn: Kept = field(default_factory=lambda: Kept(0))
+    """Draws that were made for other data of the same shape and serve here as well; usually none are kept."""
     _selected: dict[str, Selected] = field(default_factory=dict)
 
     def select(self, ref: Ref) -> Selected:
