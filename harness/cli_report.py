@@ -63,8 +63,11 @@ def _report(options: argparse.Namespace) -> None:
     if not (found.folder / "run.json").is_file():
         raise PreregError(f"there is no file '{found.folder / 'run.json'}'; a report says how its run went")
     render = importlib.import_module("reports.render")
-    beside = _completions(found)
-    return _tell(render.write(found.model, found.run, out, figures=not options.no_figures, completions=lambda: beside))
+    return _tell(
+        render.write(
+            found.model, found.run, out, figures=not options.no_figures, completions=lambda: _completions(found)
+        )
+    )
 
 
 def _completions(found: Any) -> Any:

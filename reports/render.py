@@ -151,7 +151,7 @@ def _words(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], dra
 
 
 def summary(model: ReportModel) -> str:
-    """Return a short Markdown summary for a CI job page (``$GITHUB_STEPSUMMARY``)."""
+    """Return a short Markdown summary for a CI job page (``$GITHUB_STEP_SUMMARY``)."""
     return tidy(environment().get_template(SUMMARY).render(_story(model)))
 
 

@@ -266,8 +266,8 @@ class Pool:
             self._lanes.clear()
             for number in list(self._tasks):
                 self._forget(number)
-            for key in self._left:
-                self._sweep(key)
+            while self._left:
+                self._sweep(self._left.pop())
 
     def _open_lane(self, name: str, *, fork: bool) -> Lane:
         environment = child_environment(self.options.env, gpu=name == "cuda")

@@ -103,11 +103,16 @@ class News:
         if event.what == "finished" and self._tally is not None:
             self._tally.stored(event.key)
         if event.what == "progress" and event.seconds >= _LONG and not more and not self._prepared:
-            self._prepared = True
-            self._session.prepare()
+            self._prepare()
         if event.running is None or not more:  # what runs in a worker is shown as it is now, and not as it was told
             self._progress.happened(event)
         self._log_event(event, time, **more)
+
+    def _prepare(self) -> None:
+        from harness.plugin.reporting import prepare
+
+        self._prepared = True
+        prepare(figures=self._session.options.figures)
 
     def _settle(self) -> None:
         """Tell of jobs that ended when the process that had started them did not listen any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 import uuid
@@ -225,13 +224,6 @@ class Session:
         return self._executor is not None
 
     # --- the end ---
-
-    def prepare(self) -> None:
-        """Import what writes reports while this process only waits for jobs: a second that the end need not take."""
-        from harness.plugin.reporting import prepare
-
-        with contextlib.suppress(Exception):  # no job fails for it; whoever writes a report will be told
-            prepare(figures=self.options.figures)
 
     def conclude(self, paths: Iterable[Path]) -> list[Conclusion]:
         """Write the reports of these files from the store, and say what is there or missing."""
