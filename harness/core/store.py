@@ -5,7 +5,7 @@
     partial/<key>/        what a job keeps of its unfinished work; gone when the artifact is stored
     quarantine/           damaged artifacts and, beside each, what was wrong
     known/<key>.json      manifests of artifacts that lie elsewhere (``harness.core.browse``)
-    failures/<run>/       what failed in a run; logs/<run>/ and progress/<run>/ belong to its children
+    failures/<run>/       what failed in a run; logs/<run>/ and progress/<run>/ belong to its children (``core.runs``)
 
 Nothing but the files of an artifact may influence a result; the manifest only says where they came from.
 """
@@ -17,7 +17,6 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from harness.core.exchange import Exchange
 from harness.core.locks import OwnedLock, require_working_locks
 from harness.core.manifest import MANIFEST, Keyed, Manifest, describe, read, verify, verify_file
 from harness.core.partial import Partial
+from harness.core.runs import Runs
 
 
 class DamagedError(JobError):
@@ -41,19 +41,11 @@ class MissingError(JobError):
     """An artifact is not in the store."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed in a run."""
-
-    label: str
-    text: str
-
-
-class Store:
+class Store(Runs):
     """Artifacts by key under one folder. Making the object touches nothing; :meth:`prepare` makes the folder."""
 
     def __init__(self, root: Path | str) -> None:
-        self.root = Path(root).expanduser().absolute()
+        super().__init__(Path(root).expanduser().absolute())
         self._verified: dict[str, Manifest] = {}
         self._prepared = False
 
@@ -289,41 +281,3 @@ class Store:
             if not is_full(error):
                 raise
         return DamagedError(key, f"artifact {key[:12]} is damaged: {fault}; it was moved to {place} and is made again")
-
-    # --- runs ------------------------------------------------------------------------------------
-
-    def fail(self, run: str, key: str, text: str, label: str = "") -> None:
-        """Mark a job as failed for the rest of this run, for every process of the run."""
-        folder = self.root / "failures" / run
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / f"{key}.json", json.dumps(asdict(Failure(label, text))).encode(), sync=False)
-
-    def failed(self, run: str) -> set[str]:
-        """Return the keys of all jobs that failed in a run."""
-        return {path.stem for path in (self.root / "failures" / run).glob("*.json")}
-
-    def failure(self, run: str, key: str) -> Failure | None:
-        """Return why a job failed in this run, or None."""
-        try:
-            return Failure(**json.loads((self.root / "failures" / run / f"{key}.json").read_bytes()))
-        except FileNotFoundError:
-            return None
-
-    def log(self, run: str, key: str) -> Path:
-        """Return the file that collects what a job prints in this run."""
-        return self.root / "logs" / run / f"{key}.log"
-
-    def progress(self, run: str) -> Path:
-        """Return the folder in which this run's jobs say how far they are."""
-        return self.root / "progress" / run
-
-    def stop(self, run: str) -> None:
-        """Ask every process of a run to end its jobs: they save and leave."""
-        if (self.root / "progress").is_dir():  # else nothing has begun
-            with contextlib.suppress(OSError):  # on a full disk, each process is left to its own signal
-                self.progress(run).mkdir(exist_ok=True)
-                (self.progress(run) / "stop").touch()
-
-    def stopped(self, run: str) -> bool:
-        """Say whether the run was asked to end."""
-        return (self.progress(run) / "stop").exists()
