@@ -18,14 +18,14 @@ from harness.contracts.records import Job
 from harness.core.durable import full_error, is_full
 from harness.core.errors import JobError, PreregError
 from harness.core.exchange import News
-from harness.core.locks import Holder
 from harness.core.store import DamagedError, MissingError, Store
 from harness.execute.child import FOUND, LOCKED, NO_INPUT, NO_SLOT
+from harness.execute.children import Children, Options, lane_name, last_lines
 from harness.execute.ending import SAVED
-from harness.execute.events import MADE_ELSEWHERE, Event, Happening, JobFailedError, new_run_id, why_ended
+from harness.execute.events import MADE_ELSEWHERE, Event, JobFailedError, Teller, new_run_id, why_ended
 from harness.execute.gate import Gate
 from harness.execute.needs import Missing, candidates
-from harness.execute.pool import Children, Options, Pool, lane_name, last_lines
+from harness.execute.pool import Pool
 from harness.execute.progress import Running, read_running
 
 POLL = (0.05, 0.25)
@@ -70,7 +70,7 @@ class Executor:
         self.jobs = jobs
         self.store = store
         self.run_id = run_id
-        self._on_event = on_event or (lambda event: None)
+        self._teller = Teller(jobs, on_event or (lambda event: None))
         self._pool = _children(store, run_id, options or Options())
         self._gate = Gate(store, self._pool)
         self._expected: tuple[str, ...] = ()
@@ -81,9 +81,6 @@ class Executor:
         self._spoilt: Counter[str] = Counter()
         self._retry: dict[str, tuple[float, float]] = {}
         """By key: when to look again (monotonic), and the delay that led there."""
-        self._told: dict[str, Holder] = {}
-        """Whom we last named as holder, by key or by lane."""
-        self._shown: dict[str, tuple[str, float]] = {}
 
     def expect(self, keys: Iterable[str]) -> None:
         """Say what will be obtained later: slots that are free meanwhile go to the jobs behind it.
@@ -168,7 +165,8 @@ class Executor:
         self._pool.wait(min(pause, POLL[0]) if self._gate.busy else pause)
         self._listen()
         self._heed(self._gate.news())
-        self._show_progress()
+        mine = self._pool.keys
+        self._teller.progress([each for each in self.status() if each.key in mine] if mine else [])
 
     def _missing(self, wanted: Sequence[str]) -> Missing:
         """Return what is missing of ``wanted``; walk the plan only when something else is wanted or was damaged."""
@@ -188,8 +186,7 @@ class Executor:
             for missing in (self._wanted[1] if self._wanted else None, self._ahead):
                 if missing is not None:
                     missing.stored(key)
-            if self._told.pop(key, None):
-                self._tell("finished", key, MADE_ELSEWHERE)
+            self._teller.made(key)
         return key in self._stored
 
     def _verified(self, wanted: Sequence[str]) -> bool:
@@ -202,7 +199,7 @@ class Executor:
                     raise
                 self._stored.discard(key)
                 self._walk_again()
-                self._tell("damaged", key, str(error))
+                self._teller.tell("damaged", key, str(error))
                 sound = False
         return sound
 
@@ -240,20 +237,20 @@ class Executor:
                     if answer is False:
                         pause = min(pause, POLL[0])
                         continue
-                    self._tell_waiting(key, key, answer, "")
+                    self._teller.waiting(key, key, answer, "")
                 if slot is None:
                     full.add(lane)
                     if user is None:
                         continue  # our own children have all slots, and their end wakes us
                 if user is not None and not busy:
-                    self._tell_waiting(lane, key, user, f"no free slot: '{user.label}' runs, ")
+                    self._teller.waiting(lane, key, user, f"no free slot: '{user.label}' runs, ")
                 pause = min(pause, self._later(key))
         return pause
 
     def _held_elsewhere(self, job: Job) -> bool:
         holder = self.store.lock(job.key).holder()
         if holder is not None:
-            self._tell_waiting(job.key, job.key, holder, "")
+            self._teller.waiting(job.key, job.key, holder, "")
         return holder is not None
 
     def _later(self, key: str) -> float:
@@ -267,18 +264,17 @@ class Executor:
     def _listen(self) -> None:
         for change in self._pool.news():
             if change.job is None:
-                self._tell("note", text=change.text)
+                self._teller.tell("note", text=change.text)
             elif change.what == "started":
-                self._tell("started", change.job.key)
+                self._teller.tell("started", change.job.key)
             else:
                 self._ended(change.job, change.status, change.seconds)
 
     def _ended(self, job: Job, status: int, seconds: float) -> None:
-        self._shown.pop(job.key, None)
         self._gate.ended(job.key, stored=self._has(job.key))
         if self._has(job.key):  # whatever went wrong afterwards
             elsewhere = status in (LOCKED, NO_SLOT, FOUND)
-            self._tell("finished", job.key, MADE_ELSEWHERE if elsewhere else "", seconds)
+            self._teller.tell("finished", job.key, MADE_ELSEWHERE if elsewhere else "", seconds)
         elif status in (LOCKED, NO_SLOT):
             self._later(job.key)
         elif status in (SAVED, -signal.SIGTERM) and self._spoilt[job.key] < SPOILT:
@@ -288,7 +284,7 @@ class Executor:
             self._spoilt[job.key] += 1
             self._stored -= set(job.inputs.values())
             self._walk_again()
-            self._tell("damaged", job.key, " ".join(last_lines(self.store.log(self.run_id, job.key), 1)))
+            self._teller.tell("damaged", job.key, " ".join(last_lines(self.store.log(self.run_id, job.key), 1)))
         else:
             self._fail(job, why_ended(self.store, self.run_id, job.key, status))
 
@@ -296,7 +292,7 @@ class Executor:
         """Take note of what became of artifacts beyond this machine."""
         for each in news:
             if each.what == "note":
-                self._tell("note", text=each.text)
+                self._teller.tell("note", text=each.text)
                 continue
             self._spoilt[each.key] += 1
             self._stored.discard(each.key)
@@ -304,7 +300,7 @@ class Executor:
             if self._spoilt[each.key] > SPOILT and each.key in self.jobs:
                 self._fail(self.jobs[each.key], each.text)
             else:
-                self._tell("damaged", each.key, each.text)
+                self._teller.tell("damaged", each.key, each.text)
 
     def _fail(self, job: Job, reason: str) -> None:
         self._failed[job.key] = reason
@@ -313,23 +309,4 @@ class Executor:
                 self.store.fail(self.run_id, job.key, reason, job.label)
         except OSError:
             pass  # on a full disk other processes of the run find out for themselves
-        self._tell("failed", job.key, reason)
-
-    # --- telling ---------------------------------------------------------------------------------
-
-    def _tell(self, what: Happening, key: str = "", text: str = "", seconds: float = 0.0) -> None:
-        label = self.jobs[key].label if key in self.jobs else ""
-        self._on_event(Event(what, key, label, text, seconds))
-
-    def _tell_waiting(self, about: str, key: str, holder: Holder, why: str) -> None:
-        if self._told.get(about) != holder:
-            self._told[about] = holder
-            self._tell("waiting", key, f"{why}held by {holder}")
-
-    def _show_progress(self) -> None:
-        mine = self._pool.keys
-        for running in self.status() if mine else ():
-            shown = (running.what, running.done)
-            if running.key in mine and self._shown.get(running.key) != shown:
-                self._shown[running.key] = shown
-                self._on_event(Event("progress", running.key, running.label, running.what, running.elapsed, running))
+        self._teller.tell("failed", job.key, reason)

@@ -8,8 +8,8 @@ from harness.contracts.records import Job
 from harness.core.exchange import News
 from harness.core.locks import Holder
 from harness.core.store import Store
+from harness.execute.children import Children
 from harness.execute.devices import Slot
-from harness.execute.pool import Children
 
 
 class Gate:

@@ -24,11 +24,11 @@ from typing import Any
 from harness.contracts.records import Job
 from harness.core.errors import JobError, PreregError
 from harness.core.places import open_store
+from harness.execute.children import Options
 from harness.execute.devices import here, visible_gpus
 from harness.execute.ending import SAVED
 from harness.execute.executor import Event, Executor
 from harness.execute.machine import NOTED
-from harness.execute.pool import Options
 
 DONE, FAILED, UNUSABLE = 0, 1, 2
 EVERY = 60.0

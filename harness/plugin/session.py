@@ -186,9 +186,9 @@ class Session:
     def executor(self) -> Executor:
         """What runs jobs: over the plans of every file of this process."""
         if self._executor is None:
+            from harness.execute.children import Options as Children
             from harness.execute.executor import Executor
             from harness.execute.machine import NOTED
-            from harness.execute.pool import Options as Children
 
             jobs = {
                 key: job for each in self.registrations.values() if each.found for key, job in each.plan.jobs.items()

@@ -21,8 +21,8 @@ from ray_cluster import Nodes
 from toy_jobs import toy
 
 from harness.core.store import Store
+from harness.execute.children import Options
 from harness.execute.executor import Executor
-from harness.execute.pool import Options
 
 HEAD = "lane   executor  first s  warm median s       quartiles    max  wide, a job"
 

@@ -28,8 +28,8 @@ def measure(gpus: int, scale: float, folder: Path) -> dict[str, Any]:
     import scheduling
 
     from harness.core.store import Store
+    from harness.execute.children import Options
     from harness.execute.executor import Event, Executor
-    from harness.execute.pool import Options
     from harness.execute.schedule import schedule
 
     os.environ["PREREG_LEASES"] = str(folder / "leases")

@@ -15,7 +15,7 @@ from toy_jobs import toy
 from harness.core.errors import JobError
 from harness.core.store import Store
 from harness.execute.child import DONE, FAILED, FOUND
-from harness.execute.pool import Options
+from harness.execute.children import Options
 from harness.execute.ray import alike, bench
 from harness.execute.ray.bench import Bench, Post, Work
 from harness.execute.ray.pool import RayPool

@@ -23,8 +23,8 @@ from harness.contracts.bound import Engine
 from harness.contracts.records import Job
 from harness.core.manifest import Manifest
 from harness.core.store import Store
+from harness.execute.children import Options
 from harness.execute.executor import Executor
-from harness.execute.pool import Options
 from harness.plan.plan import Plan, make_plan
 
 pytestmark = [

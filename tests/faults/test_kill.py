@@ -22,8 +22,8 @@ import pytest
 
 from harness.contracts.records import Job
 from harness.core.store import Store
+from harness.execute.children import Options
 from harness.execute.executor import Event, Executor, JobFailedError
-from harness.execute.pool import Options
 
 TOYS = Path(__file__).parents[1] / "toys"
 ROOT = Path(__file__).parents[2]

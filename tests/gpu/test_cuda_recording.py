@@ -17,7 +17,7 @@ from test_recording import EXAMPLES, SPEC
 from test_sampler import requests
 from tiny import silent, write_model
 
-from fixtures import arms, fusing, recording, stepping
+from fixtures import arms, fusing
 from fixtures.arms import PeftTrainer
 from fixtures.fusing import fused
 from fixtures.loading import forget
@@ -143,4 +143,3 @@ def test_recordings_give_their_memory_back(tiny, tmp_path):
             tiny, requests(12), SamplingSpec(max_new_tokens=24), progress=silent
         )
         assert held() <= resident + (1 << 15)
-    assert recording.Graphs is stepping.Graphs

@@ -113,8 +113,8 @@ def beat(path: str) -> int:
 def main() -> None:
     """Obtain ``keys`` of a plan written as JSON; print what happens."""
     from harness.core.places import open_store
+    from harness.execute.children import Options
     from harness.execute.executor import Executor
-    from harness.execute.pool import Options
 
     spec = json.loads(sys.argv[1])
     jobs = {key: Job.model_validate(job) for key, job in json.loads(Path(spec["plan"]).read_text()).items()}

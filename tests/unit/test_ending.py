@@ -16,10 +16,10 @@ from harness.contracts.records import Job
 from harness.core.ident import digest
 from harness.core.store import Store
 from harness.execute.child import Request
+from harness.execute.children import Options
 from harness.execute.ending import SAVED
 from harness.execute.executor import Executor, JobFailedError
 from harness.execute.lanes import LaneEvent, SpawnLane, child_environment
-from harness.execute.pool import Options
 from harness.execute.progress import read_running
 
 TOYS = Path(__file__).parents[1] / "toys"

@@ -17,9 +17,9 @@ from harness.core.errors import JobError
 from harness.core.locks import OwnedLock
 from harness.core.store import Store
 from harness.execute import devices
+from harness.execute.children import Options
 from harness.execute.executor import Event, Executor, JobFailedError, new_run_id
 from harness.execute.needs import missing_jobs
-from harness.execute.pool import Options
 from harness.execute.progress import FileProgress, read_running
 
 TOYS = Path(__file__).parents[1] / "toys"

@@ -24,8 +24,8 @@ from harness.core.remote import store as store_module
 from harness.core.remote.files import RemoteError
 from harness.core.remote.store import RemoteStore
 from harness.core.store import DamagedError, MissingError, Store
+from harness.execute.children import Options
 from harness.execute.executor import Event, Executor
-from harness.execute.pool import Options
 
 TOYS = Path(__file__).parents[1] / "toys"
 

@@ -21,11 +21,11 @@ from harness.core.locks import OwnedLock
 from harness.core.store import Store
 from harness.execute import resident
 from harness.execute.child import DONE, FOUND, NO_SLOT, Request
+from harness.execute.children import Options
 from harness.execute.devices import Slot, ask_for, asked_for, gpu_slots
 from harness.execute.events import Event
 from harness.execute.executor import Executor, JobFailedError
 from harness.execute.lanes import child_environment
-from harness.execute.pool import Options
 from harness.execute.resident_lane import ResidentLane, ResidentProcess, identity
 
 pytestmark = [
@@ -292,7 +292,7 @@ from pathlib import Path
 from harness.contracts.records import Job
 from harness.core.store import Store
 from harness.execute.executor import Executor
-from harness.execute.pool import Options
+from harness.execute.children import Options
 spec = json.loads(sys.argv[1])
 job = Job.model_validate(spec["job"])
 executor = Executor({job.key: job}, Store(spec["store"]), "run", Options(entry="toy_jobs:run", gpus=("0",)))

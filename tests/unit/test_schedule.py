@@ -17,9 +17,9 @@ import scheduling
 from harness.cli import main
 from harness.contracts.records import Job
 from harness.core.store import Store
+from harness.execute.children import Options
 from harness.execute.devices import Device
 from harness.execute.executor import Event, Executor
-from harness.execute.pool import Options
 from harness.execute.schedule import Schedule, enough, schedule
 
 TOYS = Path(__file__).parents[1] / "toys"

@@ -24,8 +24,8 @@ from harness.core.durable import replace_file
 from harness.core.errors import JobError, PreregError
 from harness.core.locks import Holder
 from harness.core.store import Store
+from harness.execute.children import Change, Options, lane_name
 from harness.execute.devices import Device, Slot
-from harness.execute.pool import Change, Options, lane_name
 from harness.execute.ray import alike
 from harness.execute.ray.bench import Bench, Post, Work
 from harness.execute.ray.connect import Link, join, silence

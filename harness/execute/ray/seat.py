@@ -27,9 +27,10 @@ from harness.core.locks import Holder, OwnedLock
 from harness.core.places import is_url, open_store
 from harness.core.store import Store
 from harness.execute.child import DONE, FAILED, FOUND, LOCKED, NO_INPUT, NO_SLOT
+from harness.execute.children import Options
 from harness.execute.ending import SAVED
 from harness.execute.machine import NOTED
-from harness.execute.pool import Options, Pool
+from harness.execute.pool import Pool
 from harness.execute.ray import alike
 
 SILENCE = 1.0
