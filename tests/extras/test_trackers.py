@@ -57,7 +57,7 @@ def test_wandb_keeps_losses_keys_and_verdict(rehearsal: bool, tmp_path: Path, mo
     wandb.teardown()
     for run in runs:
         first, second = sorted(
-            tmp_path.glob(f"wandb/offline-run-*-{run.id}/*.wandb"), key=lambda path: path.stat().st_mtime
+            tmp_path.glob(f"wandb/offline-run-*-{run.id}*/*.wandb"), key=lambda path: path.stat().st_mtime
         )
         name = next(iter(run.losses)).encode()
         assert name in first.read_bytes()

@@ -14,14 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toy_rehearsal import RIG, ROOT, Life, Study, descendants, wait_for
+from toy_rehearsal import MIDST, RIG, ROOT, SHARD, Life, Study, descendants, wait_for
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"),
     pytest.mark.timeout(600),
 ]
 SLOW = 0.05
-SHARD = 4
 """Completions of a cell in the toy study; a cell is a shard of the scripted sampler."""
 GO_ON = re.compile(r"to go on, run the same command again: (\d+) of (\d+) jobs are stored")
 CONTINUES = re.compile(r"(sampling|training) of (\S.*) continues at (\d+)%")
@@ -100,8 +99,9 @@ def test_stopped_in_the_middle_and_continued(
 ) -> None:
     study = SlowStudy(tmp_path)
     life = study.slowly(workers)
-    wait_for(what, lambda: sum(line.startswith(what) for line in study.lines) >= 8 or life.process.poll() is not None)
-    assert life.process.poll() is None, life.text
+    ended = life.process.poll
+    wait_for(what, lambda: sum(line.startswith(what) for line in study.lines) >= MIDST or ended() is not None)
+    assert ended() is None, life.text
     life.look()
     send(life, number)
     assert life.end() == 2, life.text
