@@ -4,6 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from tiny import silent, write_model
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM
 
 from fixtures import arms, fusing
@@ -106,6 +107,54 @@ def test_stacked_adapters_add_up_when_nothing_is_learnt(path):
             found = model(input_ids=IDS).logits
     assert (want - alone).abs().max() > 0.1
     assert (found - want).abs().max() < 1e-5 * want.abs().max()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_autocast_decides_the_number_format_whatever_comes_in(dropout):
+    """A layer norm hands on float32 under autocast; PEFT's own layer multiplies that in bfloat16 too."""
+    torch.manual_seed(2)
+    layer = torch.nn.Linear(8, 6).to(torch.bfloat16).requires_grad_(False)
+    x = torch.randn(3, 5, 8, requires_grad=True)
+    first, second = (torch.randn(shape, requires_grad=True) for shape in ((2, 8), (6, 2)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.manual_seed(3)
+        found = fusing._Adapt.apply(x, layer, first, second, 0.5, dropout)
+        ours = torch.autograd.grad(found.float().square().mean(), (x, first, second))
+        torch.manual_seed(3)
+        kept = x.to(torch.bfloat16)
+        if dropout:
+            kept = torch.native_dropout(kept.reshape(-1, 8), dropout, True)[0].view(x.shape)
+        want = layer(x) + 0.5 * torch.nn.functional.linear(torch.nn.functional.linear(kept, first), second)
+        theirs = torch.autograd.grad(want.float().square().mean(), (x, first, second))
+    assert found.dtype == want.dtype == torch.bfloat16
+    assert (found - want).abs().max() <= 0.02 * want.abs().max()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.dtype == other.dtype == torch.float32
+        assert (mine - other).norm() < 0.02 * other.norm()
+
+
+@pytest.fixture
+def autocast_on_cuda():
+    """What ``torch.autocast("cuda")`` switches on, which without a device it only warns of."""
+    before = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", True)
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    yield
+    torch.set_autocast_enabled("cuda", before[0])
+    torch.set_autocast_dtype("cuda", before[1])
+
+
+def test_on_cuda_a_norm_keeps_the_number_format(path, autocast_on_cuda):
+    """Newer torch has CUDA's autocast turn it into float32. Tensors without memory find that out without a device."""
+    model = adapted(path).to(torch.bfloat16)
+    norm = model.get_base_model().model.layers[0].input_layernorm
+    with fused(model), FakeTensorMode(allow_non_fake_inputs=True):
+        states, weight = (
+            torch.empty(*shape, norm.weight.numel(), dtype=torch.bfloat16, device="cuda") for shape in ((2, 4), ())
+        )
+        found = torch.func.functional_call(norm, {"weight": weight}, states)
+        assert torch.is_autocast_enabled("cuda")
+    assert (found.dtype, found.device.type) == (torch.bfloat16, "cuda")
 
 
 def test_what_is_not_plain_lora_is_left_alone(path):
