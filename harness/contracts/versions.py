@@ -17,7 +17,7 @@ JOBS = {
 }
 """Job kinds of the harness itself (stages, probes and evals carry their own ``version``)."""
 
-PORTS = {"trainer": 3, "sampler": 2, "reader": 3, "sampler.vllm": 1}
+PORTS = {"trainer": 4, "sampler": 2, "reader": 3, "sampler.vllm": 2}
 """Implementations of the ports in ``fixtures/``; a name after the dot is the engine of another than transformers."""
 
 REGISTERS = 1

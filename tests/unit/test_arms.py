@@ -8,11 +8,13 @@ from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny import QWEN, silent, write_model
 
+from fixtures import arms
 from fixtures.arms import PeftTrainer, logits_at
 from fixtures.chat import end_id, injects_system, prompt_ids, prompt_text
-from fixtures.device import pick
+from fixtures.device import Place, pick
 from fixtures.loading import forget, load, read
 from fixtures.training import (
     batch_order,
@@ -286,6 +288,74 @@ def test_merged_equals_adapter_and_adapters_stack(tiny, tmp_path):
     assert str(tmp_path) not in (tmp_path / "merged" / "config.json").read_text()
 
 
+@pytest.mark.parametrize(("fused", "dropout"), [(False, 0.2), (True, 0.0)])
+def test_a_new_adapter_learns_beside_earlier_ones_what_it_learns_on_top_of_them(
+    tiny, tmp_path, monkeypatch, fused, dropout
+):
+    """Where folding rounds nothing the two are the same; the earlier adapter's own dropout is over."""
+    earlier = {"dropout": 0.3, "targets": ("q_proj", "k_proj", "down_proj")}
+    train(tiny, tmp_path / "a", lora=LORA.model_copy(update=earlier))
+    stacked = tiny.model_copy(update={"adapters": (str(tmp_path / "a"),)})
+    lora = LORA.model_copy(update={"dropout": dropout, "targets": ("q_proj", "o_proj", "up_proj")})
+    logs = [train(stacked, tmp_path / "inside", lora=lora)]
+    monkeypatch.setattr(arms, "load", partial(load, folded=False))
+    monkeypatch.setitem(arms.FUSED, "cpu", fused)
+    logs += [train(stacked, tmp_path / name, lora=lora) for name in ("beside", "again")]
+    assert logs[1] == logs[2]
+    assert logs[0].losses == pytest.approx(logs[1].losses, rel=1e-4)
+    assert logs[0].logit_change == pytest.approx(logs[1].logit_change, rel=1e-3)
+    assert logs[0].marker_logprob_after == pytest.approx(logs[1].marker_logprob_after, rel=1e-3)
+    inside, beside, again = (
+        load_file(tmp_path / name / "adapter_model.safetensors") for name in ("inside", "beside", "again")
+    )
+    assert inside.keys() == beside.keys()
+    for name, weight in inside.items():
+        assert (beside[name] - weight).norm() < 2e-3 * weight.norm(), name
+        assert torch.equal(beside[name], again[name])
+    settings = [(tmp_path / name / "adapter_config.json").read_text() for name in ("inside", "beside")]
+    assert settings[0] == settings[1]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_in_bfloat16_earlier_adapters_are_not_rounded_into_the_weights(tiny, tmp_path, monkeypatch, fused):
+    """The model that the second adapter learns on is the one that is sampled from, to the bit."""
+    monkeypatch.setitem(arms.FUSED, "cpu", fused)
+    train(tiny, tmp_path / "a", lr=1e-3)
+    stacked = tiny.model_copy(update={"adapters": (str(tmp_path / "a"),)})
+    trainer = PeftTrainer("cpu")
+    trainer.place = Place(torch.device("cpu"), torch.bfloat16)
+    ids = torch.tensor([[1, 2, 3, 4]])
+    with torch.inference_mode():
+        want = load(stacked, trainer.place).model(ids).logits
+        found = trainer._trainable(stacked).model(ids).logits
+        rounded = load(stacked, trainer.place, folded=True).model(ids).logits
+        forget()
+    assert torch.equal(found, want)
+    assert not torch.equal(found, rounded)
+    log = trainer.train_lora(stacked, ROWS, spec(steps=12), seed=5, out=tmp_path / "b", progress=silent)
+    assert log.losses[-1] < log.losses[0]
+    names = load_file(tmp_path / "b" / "adapter_model.safetensors").keys()
+    assert names == load_file(tmp_path / "a" / "adapter_model.safetensors").keys()
+    with torch.inference_mode():
+        assert torch.equal(load(stacked, trainer.place).model(ids).logits, want)  # the next job finds it as it was
+    forget()
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["base", "adapter"])
+def test_a_load_that_fails_leaves_nothing_behind(tiny, tmp_path, first):
+    """Beside the weights adapters are put on and taken off in place: what is half done must not be found again."""
+    train(tiny, tmp_path / "a")
+    place, ids = Place(torch.device("cpu"), torch.bfloat16), torch.tensor([[1, 2, 3, 4]])
+    adapter, missing = str(tmp_path / "a"), str(tmp_path / "missing")
+    ref = tiny.model_copy(update={"adapters": (adapter,) * first})
+    with torch.inference_mode():
+        want = load(ref, place).model(ids).logits
+        with pytest.raises(JobError, match="no LoRA adapter"):
+            load(tiny.model_copy(update={"adapters": (adapter, missing) if not first else (missing,)}), place)
+        assert torch.equal(load(ref, place).model(ids).logits, want)
+    forget()
+
+
 def test_attached_adapters_equal_folded_ones(tiny, tmp_path):
     from fixtures.loading import attach, fold
 
@@ -304,8 +374,6 @@ def test_attached_adapters_equal_folded_ones(tiny, tmp_path):
 @pytest.mark.parametrize(("rslora", "scale"), [(False, 8 / 4), (True, 8 / 4**0.5)])
 def test_rslora_scales_by_the_root_of_the_rank(tiny, tmp_path, rslora, scale):
     """Merging by hand with the declared scale gives the merged weights."""
-    from safetensors.torch import load_file
-
     train(tiny, tmp_path / "a", lora=LORA.model_copy(update={"rslora": rslora}))
     assert json.loads((tmp_path / "a" / "adapter_config.json").read_text())["use_rslora"] is rslora
     ref = tiny.model_copy(update={"adapters": (str(tmp_path / "a"),)})

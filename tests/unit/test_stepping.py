@@ -66,6 +66,9 @@ def test_interventions_are_launched(tiny, made):
     found = sample(tiny, requests(3), True, interventions=[change])
     assert made == []
     assert found != sample(tiny, requests(3), True)
+    made.clear()
+    sample(tiny, requests(3), True, interventions=[change.model_copy(update={"strength": 0.0})])
+    assert made, "strength 0 takes the way of no intervention, to the same bytes"
 
 
 def test_the_model_is_left_as_it_was(tiny):
