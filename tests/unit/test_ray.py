@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 from _pytest.monkeypatch import MonkeyPatch
 
+from harness.core.scratch import prefix_of
 from harness.core.store import Store
 from harness.execute.child import SAVED
 from harness.execute.ray import alike, connect, seat
@@ -212,22 +214,19 @@ def test_a_node_with_other_code_is_refused(brief: Brief, here: Seat) -> None:
     assert f"pytest-prereg {ours['pytest-prereg']} instead of 0123456789ab" in fault
 
 
-def test_desks_of_dead_seats_are_cleared_away(
+def test_the_desks_of_dead_seats_are_cleared_away(
     brief: Brief, here: Seat, monkeypatch: MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(seat.tempfile, "tempdir", str(tmp_path))
-    dead, young = tmp_path / f"{seat._DESK}dead", tmp_path / f"{seat._DESK}young"
-    for desk in (dead, young):
-        desk.mkdir()
-        (desk / "lock").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = tmp_path / f"{prefix_of('seat')}dead"
+    dead.mkdir()
+    (dead / "lock").touch()
     os.utime(dead / "lock", (0, 0))
-    living, held = seat._make_desk()
-    os.utime(living / "lock", (0, 0))
     here.open(brief)
     assert not dead.exists()
-    assert young.exists()
-    assert living.exists()
-    held.release()
+    (desk,) = tmp_path.glob(f"{prefix_of('seat')}*")
+    here.close(0.0)
+    assert not desk.exists()
 
 
 # --- nothing of it unless it is asked for ----------------------------------------------------------

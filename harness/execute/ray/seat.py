@@ -11,10 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +20,9 @@ from typing import Any, Literal
 
 from harness.contracts.records import Job
 from harness.core.errors import JobError, PreregError
-from harness.core.locks import Holder, OwnedLock
+from harness.core.locks import Holder
 from harness.core.places import is_url, open_store
+from harness.core.scratch import make_scratch
 from harness.core.store import Store
 from harness.execute.child import DONE, FAILED, FOUND, LOCKED, NO_INPUT, NO_SLOT
 from harness.execute.children import Options
@@ -41,9 +39,6 @@ LOG_PART = 1 << 18
 
 VISIBLE = 30.0
 """Seconds within which what one machine writes must be seen on another: network file systems remember what is not."""
-
-
-_DESK = f"prereg-seat-{os.getuid() if os.name == 'posix' else 0}-"
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,8 @@ class Seat:
         self._store = open_store(brief.store)
         self._exchange = self._store.exchange()
         host, node = socket.gethostname(), _node()
-        desk, self._held = _make_desk()
+        self._scratch = make_scratch("seat")
+        desk = self._scratch.folder
         env = {**brief.env, NOTED: _noted(brief.env, node)}
         options = Options(brief.entry, cores=1, env=env, preload=brief.preload, fork=brief.fork, desk=str(desk))
         self._pool = Pool(self._store, brief.run, options)
@@ -154,7 +150,7 @@ class Seat:
         """End everything here and remove the desk."""
         self._pool.close(grace)
         self._exchange.close(grace)
-        shutil.rmtree(self._desk.root, ignore_errors=True)
+        self._scratch.remove()
 
     # --- the job at work ---
 
@@ -300,16 +296,3 @@ def _node() -> str:
 def _noted(env: Mapping[str, str], node: str) -> str:
     """Return what is noted in manifests, with the node of the cluster."""
     return json.dumps({**json.loads(env.get(NOTED, "{}")), "ray_node": node})
-
-
-def _make_desk() -> tuple[Path, OwnedLock]:
-    """Make a folder for this process, locked as long as it lives, and clear away those of seats that were killed."""
-    for old in Path(tempfile.gettempdir()).glob(f"{_DESK}*"):
-        lock = old / "lock"
-        with contextlib.suppress(OSError):
-            if time.time() - lock.stat().st_mtime > 60 and OwnedLock(lock).holder() is None:
-                shutil.rmtree(old, ignore_errors=True)
-    desk = Path(tempfile.mkdtemp(prefix=_DESK))
-    held = OwnedLock(desk / "lock")
-    held.acquire(note=False)
-    return desk, held
