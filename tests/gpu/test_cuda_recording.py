@@ -67,6 +67,19 @@ def test_replayed_gradients_are_those_of_launched_kernels(tiny, tmp_path, record
     assert train(tiny, tmp_path / "launched") == found
 
 
+def test_a_second_adapter_learns_beside_the_first(tiny, tmp_path, recordings, launched, monkeypatch):
+    """Recorded or launched the same bytes, by fused or PEFT's own layers the same losses, and it does see the first."""
+    train(tiny, tmp_path / "first")
+    stacked = tiny.model_copy(update={"adapters": (str(tmp_path / "first"),)})
+    found = train(stacked, tmp_path / "recorded")
+    assert recordings
+    launched()
+    assert train(stacked, tmp_path / "launched") == found
+    assert found[0].losses[0] < train(tiny, tmp_path / "alone")[0].losses[0]
+    monkeypatch.setitem(arms.FUSED, "cuda", False)
+    assert train(stacked, tmp_path / "usual")[0].losses[0] == pytest.approx(found[0].losses[0], rel=0.02)
+
+
 def test_fused_adapters_learn_what_peft_learns(tiny, tmp_path, monkeypatch):
     spec = SPEC.model_copy(update={"lora": SPEC.lora.model_copy(update={"dropout": 0.0})})
     logs = []
