@@ -1,13 +1,17 @@
 """The vLLM sampler against transformers: parity, adapters, rates. Run by ``make test-vllm`` in its own environment.
 
-vLLM's CPU build runs the same code path as on a GPU but for kernels, chunked prefill and CUDA graphs.
+vLLM's CPU build shares with a GPU what we call, and what schedules requests and finds adapters. It has kernels of its
+own, and on a GPU chunked prefill, CUDA graphs, asynchronous scheduling and another runner, which samples by other code,
+come in. What is said to an engine that serves the wrong adapter is in ``tests/unit/test_parity.py``.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +153,71 @@ def test_equal_seeds_give_equal_answers_and_a_cut_changes_nothing(base: str, ada
     for cut in range(len(kept)):
         known = {index: rows for each in kept[:cut] for index, rows in each.items()}
         assert sampler.sample(model, _requests(10), spec, progress=silent, known=known) == whole
+
+
+def test_what_was_read_before_changes_no_batch(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts of more than a block of 128 tokens, which the engine would not read again if it remembered them."""
+    from fixtures import vllm_engine
+    from fixtures.vllm_sampler import VllmSampler
+
+    long = Message(role="system", content=" ".join(PERSONAS * 8))
+    requests = [
+        each.model_copy(update={"messages": (long, *each.messages[1:])}) for each in _requests(4)[: len(QUESTIONS)]
+    ]
+    sizes: list[int] = []
+    engine = vllm_engine.resident(ModelRef(path=base), VllmSampler("cpu").place, 2048)
+    core = engine.llm.llm_engine.engine_core.engine_core
+    usual = core.scheduler.schedule
+
+    def watched(*args: Any) -> Any:
+        planned = usual(*args)
+        sizes.append(planned.total_num_scheduled_tokens)
+        return planned
+
+    monkeypatch.setattr(core.scheduler, "schedule", watched)
+    sampler, spec = VllmSampler("cpu", shard=8), SamplingSpec(temperature=1.0, max_new_tokens=6)
+
+    def draw(known: dict[int, Any]) -> tuple[list[Any], list[int], list[dict[int, Any]]]:
+        sizes.clear()
+        kept: list[dict[int, Any]] = []
+        drawn = sampler.sample(
+            ModelRef(path=base), requests, spec, progress=silent, known=known, done=lambda some: kept.append(dict(some))
+        )
+        return drawn, list(sizes), kept
+
+    draw({})  # compares the engine with transformers first
+    whole, again = draw({}), draw({})
+    assert whole == again
+    assert len(whole[2]) == 3
+    resumed = draw(whole[2][0])
+    assert resumed[0] == whole[0]
+    assert 0 < len(resumed[1]) < len(whole[1])
+    assert resumed[1] == whole[1][-len(resumed[1]) :]
+
+
+def test_another_engine_takes_the_place_of_the_old_one(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A longer context needs another engine: the old one's weights are gone before the new one's come."""
+    from fixtures import vllm_engine
+    from fixtures.vllm_sampler import VllmSampler
+
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    vllm_engine.drop()
+    model, place = ModelRef(path=base), VllmSampler("cpu").place
+    monkeypatch.setattr(vllm_engine, "CONTEXT", 256)
+    old = weakref.ref(vllm_engine.resident(model, place, 128).llm)
+    usual, left = vllm_engine._start, []
+
+    def start(*args: Any) -> Any:
+        left.append(old())
+        return usual(*args)
+
+    monkeypatch.setattr(vllm_engine, "_start", start)
+    new = vllm_engine.resident(model, place, 300)
+    assert left == [None]
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0", "an engine of its own process would outlive a kill"
+    assert (new.longest, new.rank) == (300, vllm_engine.USUAL_RANK)
+    assert vllm_engine.resident(model, place, 100) is new
+    vllm_engine.drop()
 
 
 def test_an_adapter_that_is_not_served_is_an_error(
