@@ -123,7 +123,8 @@ class _Evidence:
     def reasons(self) -> Iterator[str]:
         first = self.seal.first
         if not (self.faults or self.early or self.unrecorded or self.existed):
-            yield f"Sealed at {first.when}, before its first measurement."
+            unused = ", of which nothing is used here" if self.seal.since(0).startswith("after") else ""
+            yield f"Sealed at {first.when}, {self.seal.since(0)}{unused}."
         if self.existed:
             yield f"The recorded data were there when it was sealed ({first.when})."
         elif self.later:
@@ -135,10 +136,8 @@ class _Evidence:
         if self.unrecorded:
             yield f"Changed since the last entry of the seal without an amendment: {_keys(self.unrecorded)}."
         for number, entry in enumerate(self.seal.entries):
-            known = self.seal.known_before(number)
             if number and _deciding(entry.changes):
-                after = f" after measurements existed ({', '.join(known)})" if known else " before any measurement"
-                yield f"Amended at {entry.when}{after}: {entry.because.rstrip('.')}."
+                yield f"Amended at {entry.when} {self.seal.since(number)}: {entry.because.rstrip('.')}."
 
     def caps(self) -> Iterator[tuple[ConfidenceWord, str]]:
         for fault in self.faults:

@@ -187,6 +187,8 @@ def _seen(bound: Bound, sealed: Sealed | None) -> Iterator[str]:
     names = [each.name for each in first.measured]
     known = f"These measurements were stored by then: {listed(dict.fromkeys(names))}." if names else ""
     yield known or "No measurement of it was stored by then where it was sealed."
+    if first.reported:
+        yield "A report of it was there by then."
     tables = [file for file in first.files if file.key.startswith("measures.")]
     there = [file.file for file in tables if file.sha256 != ABSENT]
     later = [file.file for file in tables if file.sha256 == ABSENT]
@@ -195,7 +197,7 @@ def _seen(bound: Bound, sealed: Sealed | None) -> Iterator[str]:
     if later:
         yield f"These recorded tables were not there yet: {listed(dict.fromkeys(later))}."
     for number, entry in enumerate(seal.entries[1:], 1):
-        before = seal.known_before(number)
+        before = tuple(dict.fromkeys([*seal.known_before(number), *seal.read_before(number)]))
         seen = f"known by then: {listed(before)}" if before else "nothing was measured by then"
         yield f"{sentence(called(number, entry))[:-1]}, because {stopped(entry.because)} {sentence(seen)}"
         yield from (f"- {change}" for change in entry.changes)

@@ -8,8 +8,9 @@ one that was made when results could be known says so.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
@@ -19,14 +20,14 @@ from typing import Any
 import harness
 from harness.check.run import check, refused
 from harness.compile.changes import changes
-from harness.compile.registered import Registered, registered
-from harness.contracts.bound import BoundMeasure
+from harness.compile.registered import Registered, registered, registered_document
+from harness.contracts.bound import Bound, BoundMeasure
 from harness.core.errors import PreregError, Problem, Where
 from harness.core.ident import digest
 from harness.core.store import Store
 from harness.plan.engine import engines
 from harness.plan.plan import make_plan, measurement_name
-from harness.spec.load import KeyPath
+from harness.spec.load import KeyPath, read_text
 from harness.spec.seal import Change, Entry, Measured, Seal, SealedFile, Stamp, read_seal, seal_path, write_seal
 from harness.spec.seal_files import find, sealed_files
 from harness.spec.seal_git import git_state, was_committed
@@ -88,7 +89,7 @@ def amend_file(path: Path, because: str, place: Place, *, tsa: str = "") -> Seal
     if found.bound.id != seal.id:
         raise PreregError(Problem(where, f"the seal is that of '{seal.id}'", "one id", "a new id is a new prereg"))
     _sealable(found)
-    entry = _entry(found, place, stamp=tsa, previous=seal.last, because=because.strip(), differences=differences)
+    entry = _entry(found, place, stamp=tsa, before=seal.entries, because=because.strip(), differences=differences)
     entry = entry.sealed()
     return _written(replace(seal, entries=(*seal.entries, entry), head=entry.hash), tsa)
 
@@ -105,7 +106,7 @@ def _written(seal: Seal, tsa: str) -> Seal:
 
 
 def _entry(
-    found: Registered, place: Place, *, stamp: str, previous: Entry | None = None, because: str = "",
+    found: Registered, place: Place, *, stamp: str, before: tuple[Entry, ...] = (), because: str = "",
     differences: tuple[Change, ...] = (),
 ) -> Entry:  # fmt: skip
     document, now = found.document, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -113,8 +114,8 @@ def _entry(
     files = sealed_files(document.tree, document.folder, place.data)
     git = git_state(document.folder, [path, *_here(files, document.folder, place.data)])
     return Entry(
-        kind="amendment" if previous else "seal",
-        previous=previous.hash if previous else "",
+        kind="amendment" if before else "seal",
+        previous=before[-1].hash if before else "",
         when=now,
         author=git.author,
         tool=harness.__version__,
@@ -126,7 +127,7 @@ def _entry(
         meaning=found.meaning,
         meaning_sha256=digest(found.meaning),
         files=files,
-        measured=tuple(_measured(found, place.store)),
+        measured=tuple(_measured([found.bound, *_earlier(before, document.folder, place.data)], place.store)),
         reported=(place.results / found.bound.id / "results.json").is_file(),
         because=because,
         changes=differences,
@@ -148,11 +149,22 @@ def measured_of(measure: BoundMeasure, at: Any) -> Any:
     return "arm" if measure.stage.get(at.get("arm", ""), 0) else "base"
 
 
-def _measured(found: Registered, store: Store) -> Iterator[Measured]:
+def _earlier(entries: tuple[Entry, ...], folder: Path, data: Path | None) -> Iterator[Bound]:
+    """Yield what was registered before: a change may give every measurement another key, and none of them is unseen.
+
+    One whose files are gone, or whose kinds nobody declares any more, names no keys; what its entry lists stays known.
+    """
+    for entry in entries:
+        with contextlib.suppress(PreregError):
+            yield registered_document(read_text(entry.source, file=entry.name, folder=folder), data).bound
+
+
+def _measured(registrations: Iterable[Bound], store: Store) -> Iterator[Measured]:
+    """Yield what is stored of registrations, the present one first, whatever engine made it."""
     seen: set[str] = set()
-    for engine, fast in product(engines("cuda"), (False, True)):
-        plan = make_plan(found.bound, device="cuda", engine=engine, fast=fast)
-        for measure in found.bound.measures:
+    for bound, engine, fast in product(registrations, engines("cuda"), (False, True)):
+        plan = make_plan(bound, device="cuda", engine=engine, fast=fast)
+        for measure in bound.measures:
             for key, at in plan.tables[measure.name]:
                 if store.has(key) and key not in seen:
                     seen.add(key)

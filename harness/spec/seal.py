@@ -157,21 +157,45 @@ class Seal:
             yield f"the time stamp from {self.stamps[known].url} is of an entry that is not here"
 
     def known_before(self, number: int) -> tuple[str, ...]:
-        """Return what was known when an entry was written: arms that were measured, data collected since the seal."""
-        entry, there = self.entries[number], {file.key for file in self.first.files if file.sha256 != ABSENT}
-        known = [each.name for each in entry.measured if each.of == "arm"]
-        known += [
-            file.key.split(".")[1]
-            for file in entry.files
-            if file.key.startswith("measures.") and file.sha256 != ABSENT and file.key not in there
-        ]
-        return tuple(dict.fromkeys([*known, *(["the report"] if entry.reported and number else [])]))
+        """Return what was known when an entry was written: measured arms, recorded data that were there, the report.
+
+        What was known when an earlier entry was written stays known. The base model before any training is not among
+        it: :meth:`read_before` has it.
+        """
+        measured, recorded, reported = self._seen(number)
+        return tuple(dict.fromkeys([*measured, *recorded, *reported]))
+
+    def read_before(self, number: int) -> tuple[str, ...]:
+        """Return what was measured of the base model before any training when an entry was written."""
+        found = [each.name for entry in self.entries[: number + 1] for each in entry.measured if each.of == "base"]
+        return tuple(dict.fromkeys(found))
+
+    def since(self, number: int) -> str:
+        """Say in words whether an entry was written before or after there was something to know.
+
+        Sealing on recorded data that are there is what a retrospective registration, or one with a published baseline,
+        does; changing the rules when they were there is an amendment after measurements existed.
+        """
+        measured, recorded, reported = self._seen(number)
+        after = dict.fromkeys([*measured, *(recorded if number else ()), *reported])
+        if after:
+            return f"after measurements existed ({', '.join(after)})"
+        read = dict.fromkeys([*recorded, *self.read_before(number)])
+        what = "any measurement" if number else "its first measurement"
+        return f"before {what}" + (f" of a trained arm (known by then: {', '.join(read)})" if read else "")
 
     def collected_later(self) -> tuple[str, ...]:
         """Return the recorded measures whose tables were not there when this was sealed, nor their digest known."""
-        tables = {file.key.split(".")[1]: file for file in self.first.files if file.key.startswith("measures.")}
-        known = {name: each.get("file") for name, each in (self.first.meaning.get("measures") or {}).items()}
-        return tuple(name for name, file in tables.items() if file.sha256 == ABSENT and not known.get(name))
+        there = set(_recorded_there(self.first))
+        return tuple(name for name in _tables(self.first) if name not in there)
+
+    def _seen(self, number: int) -> tuple[list[str], list[str], list[str]]:
+        """Return what was measured on arms, what recorded data were there, and the report, as an entry was written."""
+        by_then = self.entries[: number + 1]
+        measured = [each.name for entry in by_then for each in entry.measured if each.of == "arm"]
+        recorded = [each.name for entry in by_then for each in entry.measured if each.of == "recorded"]
+        recorded += [name for entry in by_then for name in _recorded_there(entry)]
+        return measured, recorded, ["the report"] if any(entry.reported for entry in by_then) else []
 
     def _linked(self, number: int, entry: Entry) -> Iterator[str]:
         expected = self.entries[number - 1].hash if number else ""
@@ -185,6 +209,16 @@ class Seal:
             ) + ": an entry was removed, put in or moved"
         if number and entry.when < self.entries[number - 1].when:
             yield f"{called(number, entry)} is earlier than the entry before it ({self.entries[number - 1].when})"
+
+
+def _tables(entry: Entry) -> dict[str, SealedFile]:
+    return {file.key.split(".")[1]: file for file in entry.files if file.key.startswith("measures.")}
+
+
+def _recorded_there(entry: Entry) -> Iterator[str]:
+    """Yield the recorded measures whose table was there when an entry was written, or its digest known."""
+    known = {name: each.get("file") for name, each in (entry.meaning.get("measures") or {}).items()}
+    yield from (name for name, file in _tables(entry).items() if file.sha256 != ABSENT or known.get(name))
 
 
 def called(number: int, entry: Entry) -> str:

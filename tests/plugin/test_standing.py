@@ -38,10 +38,10 @@ class Experiment:
     def prereg(self, *arguments: str) -> int:
         return main([*arguments, str(self.file), "--data", str(self.folder / "data")])
 
-    def report(self) -> tuple[str, dict]:
-        result = self.run(f"{NAME}.yaml", "--prereg-data", str(self.folder / "data"))
+    def report(self, *options: str) -> tuple[str, dict]:
+        result = self.run(f"{NAME}.yaml", "--prereg-data", str(self.folder / "data"), *options)
         assert result.ret == 0, result.stdout.str()
-        out = self.folder / "results" / NAME
+        out = (Path(options[-1]) if options else self.folder / "results") / NAME
         return (out / "clean_result.md").read_text(), json.loads((out / "results.json").read_bytes())["decision"]
 
 
@@ -104,6 +104,39 @@ def test_amended_after_the_data_is_low_and_says_so(experiment: Experiment) -> No
     assert ["LOW", "amended after measurements existed: hypotheses.H1.all.big"] in decision["confidence"]["caps"]
     assert decision["confidence"]["final"] == "LOW"
     assert "when table, the report had been measured" in text
+
+
+@pytest.mark.parametrize("run_first", [True, False])
+def test_data_that_were_there_are_never_called_unmeasured(experiment: Experiment, run_first: bool) -> None:
+    """Wherever the report lies, and whether or not anything was run: every reader says the same."""
+    experiment.collect()
+    experiment.prereg("seal")
+    if run_first:
+        experiment.report("--prereg-out", str(experiment.folder / "elsewhere"))
+    experiment.change()
+    assert experiment.prereg("amend", "--because", "make it pass") == 0
+    text, decision = experiment.report("--prereg-out", str(experiment.folder / "elsewhere"))
+    assert "after measurements existed (table): make it pass." in opening(text)
+    assert "before any measurement" not in text
+    assert ["LOW", "amended after measurements existed: hypotheses.H1.all.big"] in decision["confidence"]["caps"]
+    assert [row["known"] for row in decision["basis"]["deviations"]] == [["table"]]
+    assert "when table had been measured" in text
+    assert experiment.prereg("export", "--osf") == 0
+    said = (experiment.folder / f"{NAME}.osf.md").read_text()
+    assert "Known by then: table." in said
+    assert "Nothing was measured by then" not in said
+
+
+def test_verify_and_amend_say_that_the_data_were_there(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment.collect()
+    experiment.prereg("seal")
+    experiment.change()
+    experiment.prereg("amend", "--because", "make it pass")
+    assert "amended after measurements existed: table" in capsys.readouterr().out
+    assert experiment.prereg("verify") == 0
+    assert "amended after measurements existed: table" in capsys.readouterr().out
 
 
 def test_exploratory_when_changed_off_the_record(experiment: Experiment) -> None:

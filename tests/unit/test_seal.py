@@ -82,7 +82,7 @@ def test_an_amendment_says_what_changed_in_the_words_of_the_file(repo: Repositor
     assert [str(change) for change in seal.last.changes] == ["hypotheses.H1.all.big: shift >= 0.5 -> shift >= 0.3"]
     assert seal.last.because == "0.5 was a slip"
     assert seal.last.previous == seal.first.hash
-    assert seal.known_before(1) == ()
+    assert seal.known_before(1) == ("table",)  # it was there, whether or not anybody had run anything on it
     assert repo.verify().holds
 
 
@@ -144,9 +144,9 @@ def test_an_amendment_after_results_is_marked(repo: Repository) -> None:
     results.write_text("{}")
     repo.change("shift >= 0.5", "shift >= 0.3")
     seal = repo.amended()
-    assert seal.known_before(1) == ("the report",)
+    assert seal.known_before(1) == ("table", "the report")
     (note,) = [note for note in repo.verify().notes if "amended after" in note]
-    assert note.endswith("amended after measurements existed: the report")
+    assert note.endswith("amended after measurements existed: table, the report")
 
 
 # --- what is no change ---

@@ -107,6 +107,46 @@ def test_amended_before_and_after_measuring(study: Study) -> None:
     assert seal.known_before(2)
 
 
+def test_what_was_measured_counts_whatever_keys_an_amendment_gives_it(study: Study) -> None:
+    seal_file(study.file, study.place)
+    measured = study.measure(SOON, most=99)
+    study.change("    completions: 3", "    completions: 4")
+    study.change("seed: [42", "seed: [43")
+    plan = make_plan(load_bound(study.file), device="cuda")
+    assert not set(measured) & set(plan.jobs)
+    seal = amend_file(study.file, "more of them", study.place)
+    assert set(measured) <= {each.key for each in seal.last.measured}
+    assert (
+        f"after measurements existed ({', '.join(seal.known_before(1))}): more of them." in study.standing().reasons[-1]
+    )
+    assert ("LOW", "amended after measurements existed") in [(word, why[:34]) for word, why in study.standing().caps]
+    study.change("title: ", "title: Again, ")
+    seal = amend_file(study.file, "clearer", study.place)
+    assert set(seal.known_before(1)) <= set(seal.known_before(2))
+
+
+def test_what_was_read_of_the_base_model_lowers_nothing_and_is_told(study: Study) -> None:
+    seal_file(study.file, study.place)
+    study.measure(SOON, "base")
+    study.change("title: ", "title: Again, ")
+    seal = amend_file(study.file, "clearer", study.place)
+    (name,) = seal.read_before(1)
+    assert seal.known_before(1) == ()
+    found = study.standing()
+    assert (found.standing, found.caps) == ("amended", ())
+    assert f"before any measurement of a trained arm (known by then: {name}): clearer." in found.reasons[-1]
+
+
+def test_a_report_that_was_there_at_sealing_is_told(study: Study) -> None:
+    report = study.place.results / load_bound(study.file).id / "results.json"
+    report.parent.mkdir(parents=True)
+    report.write_text("{}")
+    seal_file(study.file, study.place)
+    found = study.standing()
+    assert found.standing == "confirmatory"
+    assert found.reasons[0].endswith("after measurements existed (the report), of which nothing is used here.")
+
+
 def test_a_change_off_the_record_is_one_row_each(study: Study) -> None:
     seal_file(study.file, study.place)
     study.change("title: ", "title: Again, ")
