@@ -31,6 +31,10 @@ _AT_ONCE = ("check", "verify")
 piece, which the solver's objects make long."""
 
 
+_PLACES = ("store", "results", "data")
+"""Options for places: what is not given is what pytest would take (``harness.core.settings``)."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code, or 2 with every problem on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -38,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _without_plugins()
     options = _parser(given[0] if given else "").parse_args(given)
     try:
+        if any(vars(options).get(name, "") is None for name in _PLACES):
+            _settle(options)
         status = options.run(options) or 0
         sys.stdout.flush()
         return status
@@ -48,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read us (``| head``) has seen enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _settle(options: argparse.Namespace) -> None:
+    """Fill in the places that a command was not told, as a run of the preregs that it names would take them."""
+    from harness.core.settings import DATA, OUT, STORE, find
+
+    said = vars(options)
+    named = (*(said.get(name) for name in ("file", "osf", "of")), *said.get("files", ()))
+    home = find(each for each in named if each is not None)
+    for name, setting, default in (("store", STORE, home.store), ("results", OUT, home.out), ("data", DATA, None)):
+        if said.get(name, "") is None:
+            said[name] = next(iter(home.places(setting)), default)
 
 
 def program() -> NoReturn:

@@ -6,7 +6,6 @@ import argparse
 import gc
 import importlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     explain.add_argument("file", type=Path, metavar="FILE")
     explain.add_argument("--rehearse", action="store_true", help="explain the rehearsal")
-    explain.add_argument(
-        "--data", type=Path, default=os.environ.get("PREREG_DATA"), metavar="DIR", help="folder of recorded tables"
-    )
+    explain.add_argument("--data", type=Path, metavar="DIR", help="folder of recorded tables")
     explain.set_defaults(run=_explain_quickly)
 
 

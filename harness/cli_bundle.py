@@ -37,16 +37,16 @@ def add(inner: Any, commands: Any) -> None:
     export.add_argument("file", type=Path, metavar="FILE.yaml")
     export.add_argument("--rehearse", action="store_true", help="its rehearsal")
     export.add_argument("--out", type=Path, metavar="BUNDLE", help="the file to write (default: ID.prereg.zip)")
-    export.add_argument("--results", type=Path, default=Path("results"), help="folder of reports (default: results)")
-    export.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
+    export.add_argument("--results", type=Path, help="folder of reports")
+    export.add_argument("--data", type=Path, help="folder of recorded tables")
     export.add_argument("--with-models", action="store_true", help="carry base models and merged models too")
     export.add_argument("--ro-crate", action="store_true", help="describe it as an RO-Crate too (needs rocrate)")
     export.add_argument("--with-data", action="store_true", help="carry finetuning data too")
-    export.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
+    export.add_argument("--store", type=place)
     export.set_defaults(run=_export)
     adopt = inner.add_parser("import", help="check a bundle and put it into a store and a folder")
     adopt.add_argument("bundle", type=Path, metavar="BUNDLE")
-    adopt.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
+    adopt.add_argument("--store", type=place)
     adopt.add_argument("--dir", type=Path, help="folder for the prereg, its files and its report (default: ID)")
     adopt.set_defaults(run=_import)
     replay = commands.add_parser(
@@ -55,7 +55,7 @@ def add(inner: Any, commands: Any) -> None:
         "writes the report again. Needs neither torch nor a GPU.",
     )  # fmt: skip
     replay.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle, or the folder of an imported one")
-    replay.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"),
+    replay.add_argument("--store", type=place,
                         help="where an imported bundle's artifacts are; a bundle brings its own")  # fmt: skip
     replay.add_argument("--out", type=Path, default=Path("replayed"), help="folder of reports (default: replayed)")
     replay.add_argument("--recompute", metavar="ARM", default="",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import PreregError
+from harness.core.places import is_url, open_store, place
 
 if TYPE_CHECKING:
     from harness.contracts.bound import Bound
@@ -30,8 +30,8 @@ def add(commands: Any) -> None:
     check.add_argument("--no-allow", action="store_true", help="show everything, whatever the prereg accepts")
     check.add_argument("--format", choices=("text", "json", "github"), default="text")
     check.add_argument("--confirm", action="store_true", help="decide on made-up tables for every outcome (slow)")
-    check.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
-    check.add_argument("--store", type=Path, default=os.environ.get("PREREG_STORE", ".prereg"))
+    check.add_argument("--data", type=Path, help="folder of recorded tables")
+    check.add_argument("--store", type=place)
     check.set_defaults(run=_check)
 
 
@@ -84,7 +84,8 @@ def _found(path: Path, options: argparse.Namespace) -> tuple[Bound, tuple[CheckF
 
     declare_kinds()
     bound = load_bound(path, data_root=Path(options.data) if options.data else None)
-    return bound, check(bound, deep=True, store=options.store, allow=not options.no_allow)
+    store = open_store(options.store).root if is_url(options.store) else options.store
+    return bound, check(bound, deep=True, store=store, allow=not options.no_allow)
 
 
 def _confirm(bound: Bound) -> None:

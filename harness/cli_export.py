@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     export.add_argument("--osf", type=Path, required=True, metavar="FILE", help="the preregistration")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: that of FILE)")
-    export.add_argument(
-        "--data", type=Path, default=os.environ.get("PREREG_DATA"), metavar="DIR", help="folder of recorded tables"
-    )
+    export.add_argument("--data", type=Path, metavar="DIR", help="folder of recorded tables")
     export.set_defaults(run=_export)
 
 

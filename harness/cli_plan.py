@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -47,8 +46,8 @@ def add(commands: Any) -> None:
     plan.add_argument("--slurm-throttle", type=int, metavar="N", help="tasks of an array that run at once at most")
     plan.add_argument("--slurm-limit", type=int, metavar="N", help="tasks of an array at most (default: 1001)")
     plan.add_argument("--over-budget", metavar="REASON", help="with --slurm: why it may cost more than was registered")
-    plan.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
-    plan.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
+    plan.add_argument("--data", type=Path, help="folder of recorded tables")
+    plan.add_argument("--store", type=place)
     plan.set_defaults(run=_plan)
 
 
@@ -56,6 +55,7 @@ def _plan(options: argparse.Namespace) -> None:
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
     from harness.core.places import open_store
+    from harness.core.settings import ENGINE, find
     from harness.plan.budget import bill, over_budget, prices, refusal
     from harness.plan.engine import VARIABLE, choice_of
     from harness.plan.learn import known
@@ -63,7 +63,8 @@ def _plan(options: argparse.Namespace) -> None:
 
     _require_fitting(options)
     declare_kinds()
-    engine = choice_of(options.engine or os.environ.get(VARIABLE, ""), "--engine" if options.engine else VARIABLE)
+    said = options.engine or find([options.file]).setting(ENGINE)
+    engine = choice_of(said, "--engine" if options.engine else VARIABLE)
     data = Path(options.data) if options.data else None
     bound = load_bound(options.file, rehearsal=options.rehearse, data_root=data)
     plan = make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine, fast=options.fast)

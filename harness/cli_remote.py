@@ -6,7 +6,6 @@ Exit codes are an interface: 0 done, 1 something was damaged or there with other
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import JobError, PreregError
@@ -45,7 +44,7 @@ def _what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("keys", nargs="*", metavar="KEY", help="a key, its beginning, or a job's label")
     parser.add_argument("url", metavar="URL", help="protocol://bucket/prefix, such as s3://bucket/prefix")
     parser.add_argument("--all", action="store_true", help="everything")
-    parser.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"), help="the folder")
+    parser.add_argument("--store", type=place, help="the folder")
 
 
 def _push(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,12 @@ def _index(options: argparse.Namespace) -> None:
 
 def _usual() -> list[Path]:
     """Return where registrations and results lie as a rule, else this folder."""
-    return [folder for folder in (Path("preregs"), Path("results")) if folder.is_dir()] or [Path()]
+    from harness.core.settings import OUT, find
+
+    home = find([])
+    out = Path(next(iter(home.places(OUT)), home.out))
+    folders = [folder for folder in (home.root / "preregs", out) if folder.is_dir()]
+    return [Path(os.path.relpath(folder)) for folder in folders] or [Path()]
 
 
 def _compare(options: argparse.Namespace) -> None:

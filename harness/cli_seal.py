@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ def add(commands: Any) -> None:
     verify = commands.add_parser("verify", help="check preregs against their seals: 0 holds, 1 changed, 2 unusable")
     verify.add_argument("files", type=Path, nargs="+", metavar="FILE")
     verify.add_argument("--tsa-cert", type=Path, metavar="PEM", help="certificates of the time-stamping authority")
-    verify.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
+    verify.add_argument("--data", type=Path, help="folder of recorded tables")
     verify.add_argument("--full", action="store_true", help="compare the meaning even when every byte is as sealed")
     verify.add_argument("--json", action="store_true", help="print JSON")
     verify.set_defaults(run=_verify)
@@ -44,21 +43,31 @@ def add(commands: Any) -> None:
 def _writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--tsa", default="", metavar="URL", help="have a time-stamping authority (RFC 3161) stamp it")
-    parser.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
-    parser.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of reports")
+    parser.add_argument("--data", type=Path, help="folder of recorded tables")
+    parser.add_argument("--store", type=place)
+    parser.add_argument("--results", type=Path, help="folder of reports")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _place(options: argparse.Namespace) -> Place:
+    """Return where things lie: what a run of the prereg left anywhere that pytest may have put it counts, too."""
     from harness.compose import declare_kinds
-    from harness.core.places import open_store
+    from harness.core.places import is_url, open_store
+    from harness.core.settings import OUT, STORE, find
     from harness.plan.register import Place
 
     declare_kinds()
-    store = open_store(options.store)
-    store.connect()  # what was measured elsewhere before it was registered counts, too
-    return Place(store, options.results, Path(options.data) if options.data else None)
+    home = find([options.file])
+    near = (home.root, home.here, options.file.absolute().parent)
+    stores = [open_store(options.store)]
+    for other in (*home.places(STORE), *(folder / ".prereg" for folder in near)):
+        store = open_store(other)
+        if store.where not in {each.where for each in stores} and (is_url(other) or (store.root / "objects").is_dir()):
+            stores.append(store)
+    for store in stores:
+        store.connect()  # what was measured elsewhere before it was registered counts, too
+    reports = dict.fromkeys([options.results, *map(Path, home.places(OUT)), *(folder / "results" for folder in near)])
+    return Place(stores[0], options.results, options.data, tuple(stores[1:]), tuple(reports))
 
 
 def _seal(options: argparse.Namespace) -> None:

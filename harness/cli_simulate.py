@@ -32,8 +32,8 @@ def add(commands: Any) -> None:
         "'preregs/issue_262.yaml:counts[C1, C2, bystanders]'",
     )  # fmt: skip
     simulate.add_argument("--effect", action="append", default=[], metavar="NAME=a..b[:POINTS]", help="vary one effect")
-    simulate.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
-    simulate.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
+    simulate.add_argument("--data", type=Path, help="folder of recorded tables")
+    simulate.add_argument("--store", type=place)
     simulate.add_argument("--out", type=Path, help="folder for the figure (default: beside the stored JSON)")
     simulate.add_argument("--no-figures", action="store_true")
     simulate.add_argument("--json", action="store_true", help="print JSON")

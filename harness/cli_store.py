@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -62,22 +61,20 @@ def add(commands: Any) -> None:
     gc.add_argument("--leftovers", action="store_true", help="keep every artifact; only what runs left behind goes")
     gc.add_argument("--quarantine", action="store_true", help="what was damaged goes too")
     gc.add_argument("--yes", action="store_true", help="delete")
-    gc.add_argument("--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables")
+    gc.add_argument("--data", type=Path, help="folder of recorded tables")
     _store(gc, _gc)
     cli_bundle.add(inner, commands)
     cli_remote.add(inner)
 
 
 def _store(parser: argparse.ArgumentParser, run: Any, *, plans: bool = False) -> None:
-    parser.add_argument("--store", type=place, default=os.environ.get("PREREG_STORE", ".prereg"))
+    parser.add_argument("--store", type=place)
     if plans:
         parser.add_argument(
             "--of", type=Path, metavar="FILE", help="the prereg whose labels and planned jobs are meant"
         )
         parser.add_argument("--rehearse", action="store_true", help="its rehearsal")
-        parser.add_argument(
-            "--data", type=Path, default=os.environ.get("PREREG_DATA"), help="folder of recorded tables"
-        )
+        parser.add_argument("--data", type=Path, help="folder of recorded tables")
     parser.set_defaults(run=run)
 
 
@@ -129,11 +126,12 @@ def _planned(options: argparse.Namespace) -> Mapping[str, Job]:
         return {}
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
+    from harness.core.settings import ENGINE, find
     from harness.plan.engine import VARIABLE, choice_of
     from harness.plan.plan import make_plan
 
     declare_kinds()
-    engine = choice_of(os.environ.get(VARIABLE, ""), VARIABLE)
+    engine = choice_of(find([options.of]).setting(ENGINE), VARIABLE)
     data = Path(options.data) if options.data else None
     bound = load_bound(options.of, rehearsal=options.rehearse, data_root=data)
     return make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine).jobs
@@ -248,10 +246,11 @@ def _gc(options: argparse.Namespace) -> int:
 
 def _needed(options: argparse.Namespace, store: Store) -> Any:
     from harness.compose import declare_kinds
+    from harness.core.settings import find
     from harness.plan.keep import Needed, sealed_in
 
     declare_kinds()
-    files = options.files or sealed_in(Path("preregs"))
+    files = options.files or sealed_in(find([]).root / "preregs")
     if not files:
         raise PreregError(
             "there is no sealed prereg in preregs/, so nothing would be kept. Name the preregs to keep: "

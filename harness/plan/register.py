@@ -39,11 +39,20 @@ _SHORTEST_REASON = 3
 
 @dataclass(frozen=True)
 class Place:
-    """Where things lie: the store, the folder of recorded data, and the folder of reports."""
+    """Where things lie: the store, the folder of reports, and that of recorded data.
+
+    ``other_stores`` and ``other_results`` are places where a run without today's options would have put things.
+    """
 
     store: Store
     results: Path
     data: Path | None = None
+    other_stores: tuple[Store, ...] = ()
+    other_results: tuple[Path, ...] = ()
+
+    def reported(self, name: str) -> bool:
+        """Say whether there is a report of a prereg."""
+        return any((folder / name / "results.json").is_file() for folder in (self.results, *self.other_results))
 
 
 def seal_file(path: Path, place: Place, *, tsa: str = "") -> Seal:
@@ -127,8 +136,8 @@ def _entry(
         meaning=found.meaning,
         meaning_sha256=digest(found.meaning),
         files=files,
-        measured=tuple(_measured([found.bound, *_earlier(before, document.folder, place.data)], place.store)),
-        reported=(place.results / found.bound.id / "results.json").is_file(),
+        measured=tuple(_measured([found.bound, *_earlier(before, document.folder, place.data)], place)),
+        reported=place.reported(found.bound.id),
         because=because,
         changes=differences,
         stamp=stamp,
@@ -159,14 +168,16 @@ def _earlier(entries: tuple[Entry, ...], folder: Path, data: Path | None) -> Ite
             yield registered_document(read_text(entry.source, file=entry.name, folder=folder), data).bound
 
 
-def _measured(registrations: Iterable[Bound], store: Store) -> Iterator[Measured]:
+def _measured(registrations: Iterable[Bound], place: Place) -> Iterator[Measured]:
     """Yield what is stored of registrations, the present one first, whatever engine made it."""
     seen: set[str] = set()
+    stores = (place.store, *place.other_stores)
     for bound, engine, fast in product(registrations, engines("cuda"), (False, True)):
         plan = make_plan(bound, device="cuda", engine=engine, fast=fast)
         for measure in bound.measures:
             for key, at in plan.tables[measure.name]:
-                if store.has(key) and key not in seen:
+                store = next((store for store in stores if store.has(key)), None)
+                if store is not None and key not in seen:
                     seen.add(key)
                     yield Measured(measurement_name(measure, at), key, made_when(store, key), measured_of(measure, at))
 

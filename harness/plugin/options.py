@@ -7,11 +7,16 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import pytest
+
+from harness.core.errors import PreregError
+
+if TYPE_CHECKING:
+    from harness.core.settings import Home
 
 Engine = Literal["auto", "transformers", "vllm"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
@@ -105,12 +110,12 @@ def add(parser: pytest.Parser) -> None:
 
 def read(config: pytest.Config) -> Options:
     """Read what was asked for; command line beats environment beats ini file."""
-    data = _folder(config, "prereg_data", "--prereg-data", "PREREG_DATA")
+    asked = _Asked(config, _home(config))
     return Options(
-        root=config.rootpath,
-        store=_url(config) or _folder(config, "prereg_store", "--store", "PREREG_STORE") or config.rootpath / ".prereg",
-        out=_folder(config, "prereg_out", "--prereg-out") or config.rootpath / "results",
-        data=data,
+        root=asked.home.root,
+        store=asked.url() or asked.folder("prereg_store", "--store", "PREREG_STORE") or asked.home.store,
+        out=asked.folder("prereg_out", "--prereg-out") or asked.home.out,
+        data=asked.folder("prereg_data", "--prereg-data", "PREREG_DATA"),
         rehearse=config.getoption("--rehearse"),
         gpu=bool(_ASKS_FOR_GPU.search(config.getoption("-m", default="") or "")),
         lenient=config.getoption("--exit-on") == "errors",
@@ -120,12 +125,12 @@ def read(config: pytest.Config) -> Options:
         over_budget=config.getoption("--over-budget") or "",
         log_json=_given(config, config.getoption("--log-json")),
         command=command(config),
-        engine=cast("Engine", _choice(config, "engine", ENGINES)),
+        engine=cast("Engine", asked.choice("engine", ENGINES)),
         engine_asked=bool(config.getoption("--engine")),
         fast=config.getoption("--fast"),
-        ray=_ray(config),
+        ray=asked.ray(),
         several=hasattr(config, "workerinput"),
-        track=_trackers(config),
+        track=asked.trackers(),
     )
 
 
@@ -135,30 +140,84 @@ def command(config: pytest.Config) -> str:
     return told.get("prereg_command") or shlex.join(["pytest", *map(str, config.invocation_params.args)])
 
 
-def _choice(config: pytest.Config, what: str, known: Sequence[str]) -> str:
-    """Return the chosen one of ``known``, by default the first."""
-    given = (
-        (f"--{what}", config.getoption(what)),
-        (f"PREREG_{what.upper()}", os.environ.get(f"PREREG_{what.upper()}")),
-        (f"prereg_{what} in the ini file", config.getini(f"prereg_{what}")),
-    )
-    source, name = next(((source, str(name)) for source, name in given if name), ("", known[0]))
-    if name not in known:
-        raise pytest.UsageError(f"{source}: '{name}' is no {what}; expected one of {', '.join(known)}")
-    return name
+def _home(config: pytest.Config) -> Home:
+    """Return the root and the ini file: what ``-c`` and ``--rootdir`` say, else what the preregs that are named do.
+
+    pytest's own root is none to rely on: the value of any option that names something that exists counts for it, so a
+    store that the first run made would move the reports of the second.
+    """
+    from harness.core.settings import Home, find
+
+    here = config.invocation_params.dir
+    if config.getoption("inifilename"):
+        return Home(config.rootpath, here, config.inipath)
+    named = config.args if config.args_source == config.ArgsSource.ARGS else ()
+    try:
+        home = find((Path(each.partition("::")[0]) for each in named), here)
+    except PreregError as error:
+        raise pytest.UsageError(str(error)) from error
+    return replace(home, root=config.rootpath) if config.getoption("rootdir") else home
 
 
-def _ray(config: pytest.Config) -> str | None:
-    address = config.getoption("--ray-address") or os.environ.get("RAY_ADDRESS") or config.getini("prereg_ray_address")
-    return str(address) if _choice(config, "executor", EXECUTORS) == "ray" else None
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line, the environment and the ini file of ``home`` say."""
 
+    config: pytest.Config
+    home: Home
 
-def _trackers(config: pytest.Config) -> tuple[str, ...]:
-    named = config.getoption("--track") or config.getini("prereg_track")
-    for name in named:
-        if name not in TRACKERS:
-            raise pytest.UsageError(f"prereg_track names '{name}'; expected {' or '.join(TRACKERS)}")
-    return tuple(dict.fromkeys(named))
+    def ini(self, name: str) -> Any:
+        """Return a value of the ini file: pytest's word, unless it took another file or ``-o`` overrides it."""
+        overridden = any(each.startswith(f"{name}=") for each in self.config.getoption("override_ini") or ())
+        if overridden or self.home.ini == self.config.inipath:
+            return self.config.getini(name)
+        return self.home.said.get(name, "")
+
+    def choice(self, what: str, known: Sequence[str]) -> str:
+        """Return the chosen one of ``known``, by default the first."""
+        given = (
+            (f"--{what}", self.config.getoption(what)),
+            (f"PREREG_{what.upper()}", os.environ.get(f"PREREG_{what.upper()}")),
+            (f"prereg_{what} in the ini file", self.ini(f"prereg_{what}")),
+        )
+        source, name = next(((source, str(name)) for source, name in given if name), ("", known[0]))
+        if name not in known:
+            raise pytest.UsageError(f"{source}: '{name}' is no {what}; expected one of {', '.join(known)}")
+        return name
+
+    def ray(self) -> str | None:
+        """Return the address of the Ray cluster, None for none."""
+        address = self.config.getoption("--ray-address") or os.environ.get("RAY_ADDRESS")
+        return str(address or self.ini("prereg_ray_address")) if self.choice("executor", EXECUTORS) == "ray" else None
+
+    def trackers(self) -> tuple[str, ...]:
+        """Return the trackers that are told of results."""
+        said = self.config.getoption("--track") or self.ini("prereg_track")
+        named = said.split() if isinstance(said, str) else said
+        for name in named:
+            if name not in TRACKERS:
+                raise pytest.UsageError(f"prereg_track names '{name}'; expected {' or '.join(TRACKERS)}")
+        return tuple(dict.fromkeys(named))
+
+    def url(self) -> str:
+        """Return the store's place where it is a URL, and an empty string where it is a folder."""
+        said = self.config.getoption("--store") or os.environ.get("PREREG_STORE") or str(self.ini("prereg_store"))
+        if "://" not in said:
+            return ""
+        from harness.core.places import is_url, refusal
+
+        if problem := refusal(said):
+            raise pytest.UsageError(str(problem))
+        return said if is_url(said) else ""
+
+    def folder(self, name: str, option: str, variable: str = "") -> Path | None:
+        """Return a folder that was named: relative to where pytest was started, or to the ini file that says it."""
+        given = self.config.getoption(option) or (os.environ.get(variable, "") if variable else "")
+        if given:
+            return _given(self.config, given)
+        written = str(self.ini(name))
+        base = self.home.ini.parent if self.home.ini else self.home.root
+        return (base / Path(written).expanduser()).absolute() if written else None
 
 
 def _reason(text: str) -> str:
@@ -170,24 +229,3 @@ def _reason(text: str) -> str:
 
 def _given(config: pytest.Config, path: str | None) -> Path | None:
     return (config.invocation_params.dir / Path(path).expanduser()).absolute() if path else None
-
-
-def _url(config: pytest.Config) -> str:
-    """Return the store's place where it is a URL, and an empty string where it is a folder."""
-    said = config.getoption("--store") or os.environ.get("PREREG_STORE") or str(config.getini("prereg_store"))
-    if "://" not in said:
-        return ""
-    from harness.core.places import is_url, refusal
-
-    if problem := refusal(said):
-        raise pytest.UsageError(str(problem))
-    return said if is_url(said) else ""
-
-
-def _folder(config: pytest.Config, ini: str, option: str, variable: str = "") -> Path | None:
-    given = _given(config, config.getoption(option) or (os.environ.get(variable, "") if variable else ""))
-    if given:
-        return given
-    written = str(config.getini(ini))
-    base = config.inipath.parent if config.inipath else config.rootpath
-    return (base / Path(written).expanduser()).absolute() if written else None
