@@ -47,7 +47,10 @@ SAYS = {
     ),
     "MULTIPLE": ("error or warning", "Several tests or claims are each made at the full level without a correction."),
     "OVERLAP": ("error", "Two triage rows can both hold, so the outcome would have two meanings."),
-    "PIN": ("warning", "A revision, digest, prompt or convention is open. 'prereg seal' refuses PENDING."),
+    "PIN": (
+        "warning",
+        "A revision (all but a whole commit hash), digest, prompt or convention is open. 'prereg seal' refuses it.",
+    ),
     "POWER": (
         "error, warning or note",
         "The rule is rarely right: thresholds at the truth, low power, false positives.",

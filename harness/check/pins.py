@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from harness.contracts.records import CheckFinding
 
 PENDING = ("", "PENDING")
 _HASH = "write the commit hash or the sha256 of the file"
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
+_WHOLE = "write the whole commit hash: 40 hex digits"
 
 
 def unpinned(bound: Bound) -> Iterator[CheckFinding]:
@@ -22,17 +25,27 @@ def unpinned(bound: Bound) -> Iterator[CheckFinding]:
 
 def _sources(bound: Bound) -> Iterator[CheckFinding]:
     for model in bound.models:
-        if model.hf and model.revision in PENDING:
-            open_ = f"the revision of {model.hf} is not pinned, and with it tokenizer and chat template"
-            yield _finding(f"models.{model.name}", model.line, open_, _HASH)
+        if model.hf and (open_ := _moving(model.hf, model.revision)):
+            fix = _HASH if model.revision in PENDING else _WHOLE
+            yield _finding(f"models.{model.name}", model.line, f"{open_}, and with it tokenizer and chat template", fix)
     for data in bound.data:
-        if data.hf and data.revision in PENDING:
-            yield _finding(f"data.{data.name}", data.line, f"the revision of {data.hf} is not pinned", _HASH)
+        if data.hf and (open_ := _moving(data.hf, data.revision)):
+            fix = _HASH if data.revision in PENDING else _WHOLE
+            yield _finding(f"data.{data.name}", data.line, open_, fix)
         if data.path and data.md5 in PENDING and data.sha256 in PENDING:
             yield _finding(f"data.{data.name}", data.line, f"'{Path(data.path).name}' has no digest", _HASH)
     for name, judge in bound.judges.items():
         if not judge.get("prompt") or judge.get("prompt") == "PENDING":
             yield _finding(f"judges.{name}", 1, f"the prompt of judge {name} is not written down", "prompt: FILE")
+
+
+def _moving(repository: str, revision: str) -> str:
+    """Say why a revision is none for good, or nothing: branches and tags move, and a short hash may become two."""
+    if revision in PENDING:
+        return f"the revision of {repository} is not pinned"
+    if _COMMIT.fullmatch(revision):
+        return ""
+    return f"the revision '{revision}' of {repository} is a branch, a tag or a part of a hash and not pinned"
 
 
 def _prompts(bound: Bound) -> Iterator[CheckFinding]:

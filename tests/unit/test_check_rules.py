@@ -289,8 +289,20 @@ def test_controls_and_pins_and_seeds() -> None:
         "no manipulation check"
         in one(small(("min(source_rate) >= 50%", "min(source_rate) > 0%")), "CONTROL", "gates").reason
     )
-    assert {f.at for f in found(small(), "PIN")} == {"data.em"}
+    assert {f.at for f in found(small(), "PIN")} == {"data.em", "models.base"}
     assert not found(small(("seed: [42]", "seed: [42, 137, 256]")), "SEED")
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "a09a354", "0" * 39, "0" * 41, "g" * 40, "refs/pr/1"])
+def test_only_a_whole_commit_hash_is_pinned(revision: str) -> None:
+    found_ = one(small(("revision: a09a354", f"revision: {revision}")), "PIN", "models.base")
+    assert found_.severity == "warning"
+    assert f"the revision '{revision}' of Qwen/Qwen2.5-7B-Instruct is a branch, a tag or a part" in found_.reason
+    assert found_.fix == "write the whole commit hash: 40 hex digits"
+
+
+def test_a_whole_commit_hash_is_pinned() -> None:
+    assert {f.at for f in found(small(("revision: a09a354", f"revision: {'0a' * 20}")), "PIN")} == {"data.em"}
 
 
 def test_what_is_made_and_not_read() -> None:
@@ -305,7 +317,7 @@ def test_what_is_made_and_not_read() -> None:
 
 def test_an_entry_accepts_its_finding_and_below() -> None:
     allow = ("data:\n", "allow:\n  - {finding: PIN, at: data, because: not out yet}\ndata:\n")
-    assert one(small(allow), "PIN").allowed == "not out yet"
+    assert one(small(allow), "PIN", "data").allowed == "not out yet"
     assert not any(f.allowed for f in check(small(allow), allow=False))
 
 

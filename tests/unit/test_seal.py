@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,8 +14,11 @@ import pytest
 from sealing import TABLE, Repository, faults
 
 from harness.cli import main
+from harness.compose import declare_kinds
 from harness.core.errors import PreregError
 from harness.core.ident import digest
+from harness.core.store import Store
+from harness.plan.register import Place, seal_file
 from harness.spec.seal import read_seal
 
 
@@ -123,6 +127,20 @@ def test_a_changed_bank_is_told_level_by_level(repo: Repository) -> None:
     repo.change("text: item 2", "text: thing 2", repo.folder / "banks" / "items.yaml")
     (change,) = repo.amended().last.changes
     assert str(change) == "dims.item.texts.i2: item 2 -> thing 2"
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "a09a354"])
+def test_a_revision_that_moves_is_not_sealed(tmp_path: Path, revision: str) -> None:
+    declare_kinds()
+    preregs = Path(__file__).parents[2] / "preregs"
+    for name in ("banks", "tables"):
+        shutil.copytree(preregs / name, tmp_path / name)
+    file = tmp_path / "study.yaml"
+    text = (preregs / "issue_310_v2.yaml").read_text().replace("PENDING", "0" * 40)
+    file.write_text(text.replace("a09a35458c702b33eeacc393d103063234e8bc28", revision))
+    with pytest.raises(PreregError, match=f"PIN: the revision '{revision}' of Qwen/Qwen2.5-7B-Instruct"):
+        seal_file(file, Place(Store(tmp_path / ".prereg"), tmp_path / "results"))
+    assert not (tmp_path / "study.yaml.seal.json").exists()
 
 
 def test_an_amendment_needs_a_reason_and_a_seal_that_holds(repo: Repository) -> None:
