@@ -52,6 +52,7 @@ def add(commands: Any) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
+    from harness.check.run import check, problem, refused
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
     from harness.core.places import open_store
@@ -69,6 +70,7 @@ def _plan(options: argparse.Namespace) -> None:
     bound = load_bound(options.file, rehearsal=options.rehearse, data_root=data)
     plan = make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine, fast=options.fast)
     store = open_store(options.store)
+    stops = refused(check(bound, deep=True, store=store.root))
     measured = (key for keys in plan.measurements.values() for key in keys)  # items of their own, decide or not
     missing = plan.missing(store, [*plan.goals, *measured])
     found = prices(missing, plan.jobs, known(store)) if missing else ()
@@ -80,7 +82,7 @@ def _plan(options: argparse.Namespace) -> None:
         return
     play = _player(options, plan, store, found)
     if options.json:
-        told = _as_json(plan, store, found)
+        told = _as_json(plan, store, found) | {"errors": [finding.model_dump(mode="json") for finding in stops]}
         print(json.dumps(told | {"schedule": _schedule_as_json(play(options.gpus))} if play else told))
     elif play:
         from harness.execute.timetable import timetable
@@ -91,6 +93,10 @@ def _plan(options: argparse.Namespace) -> None:
     else:
         for line in _lines(plan, store, found):
             print(line)
+    if stops and not options.json:
+        print("it cannot run:")
+        for finding in stops:
+            print(problem(finding, str(options.file)))
     cost, hours = bill(found), bound.budget_gpu_hours
     if options.strict and hours is not None and over_budget(cost, hours):
         raise PreregError(refusal(cost, hours, str(options.file)))

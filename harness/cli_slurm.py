@@ -57,15 +57,12 @@ def write_scripts(options: argparse.Namespace, plan: Plan, store: Store, found: 
 
 def _refuse(options: argparse.Namespace, plan: Plan, store: Store, found: tuple[Price, ...], reason: str) -> None:
     """Refuse what a run by pytest would refuse: here nobody is asked again before the jobs run."""
-    from harness.check.run import check, refused
+    from harness.check.run import check, problem, refused
     from harness.plan.budget import bill, over_budget, refusal
     from harness.plan.preflight import preflight
 
     bound, file = plan.bound, str(options.file)
-    problems = [
-        Problem(Where(file, each.line, key=each.at), f"{each.code}: {each.reason}", hint=each.fix)
-        for each in refused(check(bound, deep=True, store=store.root))
-    ]
+    problems = [problem(each, file) for each in refused(check(bound, deep=True, store=store.root))]
     problems += [Problem(Where(), what, hint="it can be planned but not run") for what in bound.missing]
     if not bound.missing:
         problems += preflight(bound, [plan.jobs[price.key] for price in found], store.root)

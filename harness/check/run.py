@@ -23,6 +23,7 @@ from harness.check.seeds import single_seed
 from harness.check.unread import unread_arms, unread_numbers
 from harness.contracts.bound import Bound
 from harness.contracts.records import CheckFinding
+from harness.core.errors import Problem, Where
 
 Rule = Callable[[Bound], Iterator[CheckFinding]]
 
@@ -55,13 +56,14 @@ def check(
 
     Args:
         bound: the registration.
-        deep: ask the solver too, and read the stored simulation.
-        store: where simulations lie.
+        deep: ask the solver too.
+        store: where simulations lie; without, only a deep check says that there is none.
         allow: match the entries of ``allow:``; without, nothing is accepted.
     """
     findings = [finding for rule in CHEAP for finding in rule(bound)]
     if deep:
         findings += [finding for rule in DEEP for finding in rule(bound)]
+    if deep or store is not None:
         findings += power(bound, store)
     if allow:
         findings = [_accepted(bound, finding) for finding in findings]
@@ -72,6 +74,11 @@ def check(
 def refused(findings: tuple[CheckFinding, ...]) -> tuple[CheckFinding, ...]:
     """Return the findings that stop a run: errors that the registration does not accept."""
     return tuple(finding for finding in findings if finding.severity == "error" and not finding.allowed)
+
+
+def problem(finding: CheckFinding, file: str) -> Problem:
+    """Return a finding as every refusal says it."""
+    return Problem(Where(file, finding.line, key=finding.at), f"{finding.code}: {finding.reason}", hint=finding.fix)
 
 
 def _accepted(bound: Bound, finding: CheckFinding) -> CheckFinding:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.check.run import check, refused
+from harness.check.run import check, problem, refused
 from harness.compile.changes import changes
 from harness.compile.registered import Registered, registered, registered_document
 from harness.contracts.bound import Bound, BoundMeasure
@@ -70,7 +70,7 @@ def seal_file(path: Path, place: Place, *, tsa: str = "") -> Seal:
         hint = f"restore it with: git checkout {gone} -- {target}, and amend it"
         raise PreregError(Problem(Where(str(path)), f"its seal was removed (it is in commit {gone})", hint=hint))
     found = registered(path, data_root=place.data)
-    _sealable(found)
+    _sealable(found, place.store)
     entry = _entry(found, place, stamp=tsa).sealed()
     return _written(Seal(target, found.bound.id, (entry,), entry.hash), tsa)
 
@@ -97,7 +97,7 @@ def amend_file(path: Path, because: str, place: Place, *, tsa: str = "") -> Seal
         raise PreregError(Problem(where, "nothing has changed in meaning since the last entry, so nothing to amend"))
     if found.bound.id != seal.id:
         raise PreregError(Problem(where, f"the seal is that of '{seal.id}'", "one id", "a new id is a new prereg"))
-    _sealable(found)
+    _sealable(found, place.store)
     entry = _entry(found, place, stamp=tsa, before=seal.entries, because=because.strip(), differences=differences)
     entry = entry.sealed()
     return _written(replace(seal, entries=(*seal.entries, entry), head=entry.hash), tsa)
@@ -191,27 +191,29 @@ def made_when(store: Store, key: str) -> str:
     return str(store.peek(key).made.get("when", ""))
 
 
-def _sealable(found: Registered) -> None:
-    """Refuse what is not pinned and what the checker does not let run, all at once."""
+def _sealable(found: Registered, store: Store) -> None:
+    """Refuse what is not pinned and what the checker does not let run, all at once.
+
+    The checker is asked as before a run: with proofs about the rule and the stored simulation.
+    """
     document, bound = found.document, found.bound
     problems = [
         Problem(document.where(path, value=True), "PENDING cannot be sealed", "what it stands for",
                 "write the commit hash or the sha256")
         for path in _pending(document.tree)
     ]  # fmt: skip
-    findings = check(bound)
+    findings = check(bound, deep=True, store=store.root)
     files = {one.name: one.file for one in bound.measures if one.file}
     later = [[name] for name, file in files.items() if not file.sha256 and not Path(file.path).is_file()]
-    stops = {(finding.code, finding.at) for finding in refused(findings)}
+    stops = refused(findings)
     for finding in findings:
         pin = finding.code.startswith(_PIN) and finding.severity != "note" and not finding.allowed
         pin = pin and finding.at.split(".")[1:2] not in later  # nobody knows the digest of what is yet to be collected
-        told = any(problem.where.key.startswith(f"{finding.at}.") for problem in problems)
-        if (finding.code, finding.at) in stops or (pin and not told):
-            where = Where(document.file, finding.line, key=finding.at)
-            problems.append(Problem(where, f"{finding.code}: {finding.reason}", hint=finding.fix))
+        told = any(each.where.key.startswith(f"{finding.at}.") for each in problems)
+        if finding in stops or (pin and not told):
+            problems.append(problem(finding, document.file))
     if problems:
-        raise PreregError(sorted(problems, key=lambda problem: problem.where.line))
+        raise PreregError(sorted(problems, key=lambda each: each.where.line))
 
 
 def _pending(node: Any, path: KeyPath = ()) -> Iterator[KeyPath]:

@@ -41,7 +41,8 @@ class Options:
     is what samples where a prereg leaves it open; ``engine_asked`` says that the command line named it. ``ray`` is the
     address of the Ray cluster that runs the jobs ("" for one that is found or started here), None for none; ``several``
     says that this process is one of several that run items (pytest-xdist). ``track`` are the trackers that are told of
-    results. ``fast`` gives up equal bytes of training on CUDA for time.
+    results. ``fast`` gives up equal bytes of training on CUDA for time. ``named`` are the files and folders that the
+    command names.
     """
 
     root: Path
@@ -63,6 +64,7 @@ class Options:
     several: bool = False
     track: tuple[str, ...] = ()
     fast: bool = False
+    named: tuple[Path, ...] = ()
 
 
 def add(parser: pytest.Parser) -> None:
@@ -131,6 +133,7 @@ def read(config: pytest.Config) -> Options:
         ray=asked.ray(),
         several=hasattr(config, "workerinput"),
         track=asked.trackers(),
+        named=_named(config),
     )
 
 
@@ -151,12 +154,17 @@ def _home(config: pytest.Config) -> Home:
     here = config.invocation_params.dir
     if config.getoption("inifilename"):
         return Home(config.rootpath, here, config.inipath)
-    named = config.args if config.args_source == config.ArgsSource.ARGS else ()
     try:
-        home = find((Path(each.partition("::")[0]) for each in named), here)
+        home = find(_named(config), here)
     except PreregError as error:
         raise pytest.UsageError(str(error)) from error
     return replace(home, root=config.rootpath) if config.getoption("rootdir") else home
+
+
+def _named(config: pytest.Config) -> tuple[Path, ...]:
+    """Return the files and folders that the command names, without the items in them."""
+    given = config.args if config.args_source == config.ArgsSource.ARGS else ()
+    return tuple(config.invocation_params.dir / each.partition("::")[0] for each in given)
 
 
 @dataclass(frozen=True)

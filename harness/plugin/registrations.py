@@ -112,8 +112,7 @@ def refusals(
         yield from each.problems
         if each.problems:
             continue
-        if not options.preview:
-            deepen(each, store)
+        deepen(each, store, proofs=not options.preview or each.path in options.named)
         yield from _findings(each)
         yield from _other_engine(each, options)
         if not options.preview:
@@ -147,19 +146,21 @@ def _shadowed(trains: bool) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def deepen(each: Registration, store: Store) -> None:
-    """Check a registration that is about to run to the end: with proofs about its rule, and its simulation."""
+def deepen(each: Registration, store: Store, *, proofs: bool = True) -> None:
+    """Check a registration as before a run: with its stored simulation and proofs about its rule.
+
+    Without ``proofs``, as for the files of a folder that are only listed: an editor lists all the time, and a solver
+    takes a tenth of a second for each.
+    """
     from harness.check.run import check
 
-    each.findings = check(each.bound, deep=True, store=store.root)
+    each.findings = check(each.bound, deep=proofs, store=store.root)
 
 
 def _findings(each: Registration) -> Iterator[Problem]:
-    from harness.check.run import refused
+    from harness.check.run import problem, refused
 
-    for finding in refused(each.findings):
-        where = Where(each.shown, finding.line, key=finding.at)
-        yield Problem(where, f"{finding.code}: {finding.reason}", hint=finding.fix)
+    yield from (problem(finding, each.shown) for finding in refused(each.findings))
 
 
 def _not_yet(each: Registration) -> Iterator[Problem]:
