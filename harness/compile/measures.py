@@ -96,7 +96,8 @@ class Measures:
         file = recorded.locate(spec, path, self.data_root, self.faults)
         if columns is None or file is None:
             return None
-        levels = recorded.present_levels(spec, file, columns, labels, path, self.faults)
+        held = recorded.read(spec, file, columns, path, self.faults)
+        levels = recorded.present_levels(spec, held, columns, labels, path, self.faults)
         for key, value in spec.params.items() if levels is not None else ():
             if key not in columns.dims:
                 known = [*columns.dims, *model.GENERIC_MEASURE_KEYS]
@@ -106,8 +107,10 @@ class Measures:
             chosen = self.parameters.levels(value, key, (*path, key)) if key in self.dims else None
             if chosen is not None and levels is not None:
                 levels[key] = chosen
-        return None if levels is None else _Table("recorded", columns.params, levels=levels, columns=columns.columns,
-                                                  file=file)  # fmt: skip
+        if levels is None:
+            return None
+        recorded.require_planned(spec, held, levels, path, self.faults)
+        return _Table("recorded", columns.params, levels=levels, columns=columns.columns, file=file)
 
     def _known(self, spec: model.Measure, path: KeyPath, kind: type[Measure], family: Family) -> _Table | None:
         raw = self._raw(spec, path, kind)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.contracts.bound import Dim
+from harness.compile.recorded_rows import declare, missing_cells, read_columns, read_rows, read_table
+from harness.contracts.bound import BoundMeasure, Dim
 from harness.contracts.recorded import RECORDED_WORDS
 from harness.contracts.records import Column, FileRef
+from harness.core.errors import PreregError, Problem, Where
 from harness.core.ident import file_digest
 from harness.core.registry import did_you_mean
 from harness.spec import model
@@ -19,6 +20,8 @@ from harness.spec.read import Faults, shortened, shown
 
 DATA_PREFIX = "data:"
 """``file: data:NAME`` lies in the folder of ``--prereg-data`` or ``PREREG_DATA``."""
+SHOWN = 20
+"""How many faults of a table are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -109,46 +112,120 @@ def locate(spec: model.Measure, path: KeyPath, data_root: Path | None, faults: F
     return FileRef(path=str(file), sha256=found)
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a table holds: its name in messages, the label and line of every row, and whether each has all of them."""
+
+    file: str
+    labels: dict[str, list[str]]
+    lines: Sequence[int]
+    whole: bool
+
+
+def read(spec: model.Measure, file: FileRef, table: Declared, path: KeyPath, faults: Faults) -> Held | None:
+    """Read a CSV and file everything that is wrong with it; None where it cannot be read or is not read now.
+
+    A ``data:`` table may be absent, and parquet would have to be imported: preflight looks at both before a run.
+    """
+    place = Path(file.path)
+    if place.suffix == ".parquet" or (spec.file.startswith(DATA_PREFIX) and not place.is_file()):
+        return None
+    shown = str(place) if spec.file.startswith(DATA_PREFIX) else str(Path(faults.document.file).parent / spec.file)
+    columns = declare(table.params["columns"])
+    try:
+        rows = read_rows(place, shown)
+    except PreregError as error:
+        _file_all(error.problems, faults)
+        return None
+    wanted = {name: (name,) for name in columns.dims} | columns.sources
+    lacking = [(name, source) for name, sources in wanted.items() for source in sources if source not in rows.header]
+    for name, source in lacking:
+        faults.add((*path, "columns", name), f"there is no column '{source}' in '{spec.file}'",
+                   f"one of {', '.join(rows.header)}", did_you_mean(source, rows.header))  # fmt: skip
+    if lacking:
+        return None
+    data, problems = read_columns(columns, rows, {})
+    _file_all(problems, faults)
+    labels = {dim: data[dim] for dim in columns.dims.values()}
+    return Held(shown, labels, rows.lines, whole=not rows.problems and all(all(column) for column in labels.values()))
+
+
+def shortlist(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the first faults of a table, and how many more there are."""
+    told, more = list(problems[:SHOWN]), problems[SHOWN:]
+    if more:
+        where = Where(more[0].where.file, more[0].where.line)
+        told.append(Problem(where, f"{len(more)} more faults from here to the end of the table"))
+    return told
+
+
+def _file_all(problems: Sequence[Problem], faults: Faults) -> None:
+    """File the faults of a table, once where two measures read the same one."""
+    faults.problems += [problem for problem in shortlist(problems) if problem not in faults.problems]
+
+
 def present_levels(
-    spec: model.Measure, file: FileRef, table: Declared, dims: Mapping[str, Dim], path: KeyPath, faults: Faults
+    spec: model.Measure, held: Held | None, table: Declared, dims: Mapping[str, Dim], path: KeyPath, faults: Faults
 ) -> dict[str, tuple[str, ...]] | None:
-    """Return the levels of each dim that a CSV holds, in the dim's order; all of them where it cannot be read now.
+    """Return the levels of each dim that a CSV holds, in the dim's order; all of them where it was not read.
 
     What a recorded table does not hold was never planned. Labels that are no levels are faults. A ``data:`` table is
     planned as declared, so that a registration means the same where the file is absent.
     """
-    held = None if spec.file.startswith(DATA_PREFIX) else _labels(Path(file.path), set(table.dims.values()))
     levels: dict[str, tuple[str, ...]] = {}
     for dim, column in table.dims.items():
         known = dims[dim].levels
-        if held is None:
-            levels[dim] = known
-        elif column not in held:
-            names = ", ".join(held[""])
-            faults.add((*path, "columns", column), f"there is no column '{column}' in '{spec.file}'",
-                       f"one of {names}", did_you_mean(column, held[""]))  # fmt: skip
+        found = dict.fromkeys(held.labels[dim]) if held else {}
+        stray = [label for label in found if label and label not in known]
+        if held and stray:
+            hint, line = did_you_mean(stray[0], known), held.lines[held.labels[dim].index(stray[0])]
+            faults.add((*path, "columns", column), f"'{spec.file}' holds {shortened(stray, 6)} (first in line {line})",
+                       f"levels of {dim}: {shortened(known)}", hint)  # fmt: skip
             return None
-        else:
-            stray = [label for label in held[column] if label not in known]
-            if stray:
-                hint = did_you_mean(stray[0], known)
-                faults.add((*path, "columns", column), f"'{spec.file}' holds {shortened(stray, 6)}",
-                           f"levels of {dim}: {shortened(known)}", hint)  # fmt: skip
-                return None
-            levels[dim] = tuple(level for level in known if level in held[column])
+        declared_only = held is None or spec.file.startswith(DATA_PREFIX)
+        levels[dim] = known if declared_only else tuple(level for level in known if level in found)
     return levels
 
 
-def _labels(file: Path, wanted: set[str]) -> dict[str, list[str]] | None:
-    """Return the distinct labels of the wanted columns, and the header under the empty name; None if unreadable."""
-    if file.suffix != ".csv" or not file.is_file():
-        return None
-    with file.open(encoding="utf-8-sig", newline="") as handle:
-        rows = csv.DictReader(handle)
-        header = [name.strip() for name in rows.fieldnames or ()]
-        rows.fieldnames = header
-        seen: dict[str, dict[str, None]] = {name: {} for name in wanted if name in header}
-        for row in rows:
-            for name in seen:
-                seen[name][(row[name] or "").strip()] = None
-    return {"": header, **{name: list(labels) for name, labels in seen.items()}}
+def require_planned(
+    spec: model.Measure, held: Held | None, levels: Mapping[str, Sequence[str]], path: KeyPath, faults: Faults
+) -> None:
+    """File the planned cells that a table lacks, and rows of levels that the measure leaves out.
+
+    A ``data:`` table may still be growing when it is registered: preflight looks for its cells before a run.
+    """
+    if held is None or not held.whole:
+        return
+    stray = {dim: [label for label in dict.fromkeys(held.labels[dim]) if label not in levels[dim]] for dim in levels}
+    for dim, found in stray.items():
+        if found:
+            hint = "name them here, or take their rows out of the table"
+            faults.add((*path, dim), f"'{spec.file}' also holds {shortened(found, 6)}",
+                       f"rows of {shortened(levels[dim])} alone", hint)  # fmt: skip
+    if not any(stray.values()) and not spec.file.startswith(DATA_PREFIX):
+        faults.problems += missing_cells(held.file, held.labels, levels, _remedy(levels, listed=bool(spec.params)))
+
+
+def _remedy(levels: Mapping[str, Sequence[str]], *, listed: bool) -> str:
+    """Say what to do about planned cells that a table lacks; ``listed`` says that its rows alone plan no level."""
+    dims = " or ".join([dim for dim in levels if dim != "arm"] or levels)
+    rows = "out of the table, and its name out of the preregistration" if listed else "out of the table"
+    return (
+        f"add the rows: nothing missing becomes a number. To do without a level of {dims}, take all of its rows "
+        f"{rows}: what was never planned is unknown"
+    )
+
+
+def unsound(measure: BoundMeasure) -> list[Problem]:
+    """Return the faults of a measure's table, with the cells that it lacks, as the job that stores it would find them.
+
+    For tables that :func:`read` leaves alone: parquet, and those in the data folder.
+    """
+    assert measure.file is not None
+    columns = declare(measure.params["columns"])
+    try:
+        rows = read_rows(Path(measure.file.path))
+        data = read_table(columns, rows, measure.levels)
+    except PreregError as error:
+        return shortlist(error.problems)
+    return list(missing_cells(rows.file, data, measure.levels, _remedy(measure.levels, listed=True)))

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from harness.compile.recorded import unsound
 from harness.contracts.bound import Bound, DataSource, ModelSource
 from harness.contracts.records import Job
 from harness.core.errors import Problem, Where
@@ -42,7 +43,11 @@ def preflight(bound: Bound, jobs: Sequence[Job], store: Path) -> list[Problem]:
 def _recorded(bound: Bound, jobs: Sequence[Job]) -> Iterator[Problem]:
     wanted = {ref.path for job in jobs if job.kind == "recorded" for ref in job.files.values()}
     for measure in bound.measures:
-        if measure.file is not None and measure.file.path in wanted and not Path(measure.file.path).is_file():
+        if measure.file is None or measure.file.path not in wanted:
+            continue
+        if Path(measure.file.path).is_file():
+            yield from unsound(measure)
+        else:
             yield Problem(
                 Where(bound.file, measure.line, key=f"measures.{measure.name}.file"),
                 f"the recorded table '{measure.file.path}' is absent",

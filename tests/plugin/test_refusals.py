@@ -77,6 +77,17 @@ def test_an_absent_table_says_where_to_put_it(shared) -> None:
     assert shared("--prereg-data=data").ret == 0
 
 
+@pytest.mark.parametrize("args", [(), ("-n0",), ("-n2",), ("--collect-only",)])
+def test_a_faulty_table_is_refused_once(run, args: tuple[str, ...]) -> None:
+    toy_preregs.write(run.folder, "supported")
+    table = run.folder / "supported.csv"
+    table.write_text(table.read_text().replace("i1,1.000", "i1,nan").replace("i6,2.000", "i6,"))
+    said = refused(run.process("supported.yaml", *args), "supported.csv:2:a: found 'nan'; expected a finite number")
+    assert said.count("supported.csv:") == 2
+    assert "supported.csv:7:a: the cell is empty; expected a number" in said
+    assert not (run.folder / ".prereg").exists()
+
+
 def test_a_foreign_package_of_our_name_is_named(run, monkeypatch) -> None:
     toy_preregs.write(run.folder, "supported")
     foreign = run.folder / "vendored" / "reports"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -412,10 +413,13 @@ dims:
 """
 
 
-def table(tmp_path: Path, **options) -> Bound:
-    (tmp_path / "t.csv").write_text("thing,arm,x,k,n,why\n" + "".join(
-        f"{i},{a},0.{i},{i},9,because\n" for i in (1, 2, 3) for a in "AB"))  # fmt: skip
-    return bound(text=TABLE.replace("FILE", options.pop("file", "t.csv")), folder=tmp_path, **options)
+ROWS = ["thing,arm,x,k,n,why", *(f"{i},{a},0.{i},{i},9,because" for i in (1, 2, 3) for a in "AB")]
+
+
+def table(tmp_path: Path, rows: Sequence[str] = ROWS, **options) -> Bound:
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    text = TABLE.replace("FILE", options.pop("file", "t.csv")).replace("1..4", options.pop("dims", "1..4"))
+    return bound(text=text, folder=tmp_path, **options)
 
 
 def test_a_recorded_table(tmp_path: Path):
@@ -447,6 +451,65 @@ def test_a_recorded_table_in_the_data_folder(tmp_path: Path):
 def test_a_recorded_table_with_another_digest(tmp_path: Path):
     with pytest.raises(PreregError, match="another digest"):
         table(tmp_path, file=f"t.csv\n    sha256: '{'0' * 64}'")
+
+
+def refused_table(tmp_path: Path, rows: Sequence[str], **options) -> list[str]:
+    with pytest.raises(PreregError) as caught:
+        table(tmp_path, rows, **options)
+    return [str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems]
+
+
+def test_every_fault_of_a_recorded_table_is_told_when_it_is_bound(tmp_path: Path):
+    rows = [ROWS[0], "1,A,0.1,NaN,9,", "1,B,0.1,12,10,", "2,A,,2.5,9,", "2,B,0.1,0,0,", "3,A,-1,1,9", "1,A,0.1,1,9,"]
+    assert refused_table(tmp_path, rows) == [
+        "t.csv:2:k: found 'NaN'; expected a whole number",
+        "t.csv:3:k: 12 successes in 10 trials; expected 0 .. trials",
+        "t.csv:4:x: the cell is empty; expected a number",
+        "t.csv:4:k: found '2.5'; expected a whole number",
+        "t.csv:5:n: 0 trials; expected at least 1. A rate of nothing is unknown, not 0: leave its cell out of the plan",
+        "t.csv:6: found 5 cells; expected 6 as in the header",
+        "t.csv:7: a second row for item=1, arm=A; expected one row per cell. The first is line 2",
+    ]
+
+
+def test_a_long_list_of_faults_is_cut_and_counted(tmp_path: Path):
+    said = refused_table(tmp_path, [ROWS[0], *(f"{i},A,x,1,9," for i in range(1, 31))], dims="1..30")
+    assert len(said) == 21
+    assert said[19:] == ["t.csv:21:x: found 'x'; expected a number",
+                         "t.csv:22: 10 more faults from here to the end of the table"]  # fmt: skip
+
+
+def test_columns_that_a_recorded_table_lacks(tmp_path: Path):
+    (said,) = refused_table(tmp_path, [ROWS[0].replace(",n,", ",total,"), *ROWS[1:]])
+    assert said == ("small.yaml:13:measures.t.columns.y: there is no column 'n' in 't.csv'; "
+                    "expected one of thing, arm, x, k, total, why")  # fmt: skip
+
+
+def test_planned_cells_that_a_recorded_table_lacks(tmp_path: Path):
+    assert refused_table(tmp_path, [*ROWS[:3], *ROWS[4:-1]]) == [
+        "t.csv: 2 of 6 planned cells are missing: (item=2, arm=A), (item=3, arm=B); expected a row for each. Add the "
+        "rows: nothing missing becomes a number. To do without a level of item, take all of its rows out of the table: "
+        "what was never planned is unknown"
+    ]
+    assert measure(table(tmp_path, ROWS[:-2]), "t").levels["item"] == ("1", "2")
+
+
+def test_faults_and_missing_cells_are_told_together(tmp_path: Path):
+    said = refused_table(tmp_path, [*ROWS[:4], ROWS[4].replace(",9,", ",,"), *ROWS[6:]])
+    assert [line.partition(";")[0] for line in said] == [
+        "t.csv: 1 of 6 planned cells is missing: (item=3, arm=A)", "t.csv:5:n: the cell is empty"]  # fmt: skip
+
+
+def test_rows_of_levels_that_the_measure_leaves_out(tmp_path: Path):
+    (said,) = refused_table(tmp_path, ROWS, file="t.csv\n    item: [1, 2]")
+    assert said == ("small.yaml:13:measures.t.item: 't.csv' also holds 3; expected rows of 1, 2 alone. "
+                    "Name them here, or take their rows out of the table")  # fmt: skip
+    assert measure(table(tmp_path, ROWS[:-2], file="t.csv\n    item: [1, 2]"), "t").levels["item"] == ("1", "2")
+
+
+def test_a_label_that_is_no_level_is_told_with_its_line(tmp_path: Path):
+    (said,) = refused_table(tmp_path, [*ROWS[:-1], "five,B,0.3,3,9,"])
+    assert "'t.csv' holds five (first in line 7); expected levels of item: 1, 2, 3, 4" in said
 
 
 # --- meaning ---

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import csv
+from pyarrow import parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
+import toy_preregs
 
 from harness.compile.bind import load_bound
 from harness.compose import declare_kinds
@@ -100,6 +106,34 @@ def test_an_absent_table_names_the_option(home: Path) -> None:
     absent = [problem for problem in found if "issue_262_marker_counts" in problem.found]
     assert absent
     assert all("--prereg-data" in problem.hint for problem in absent)
+
+
+def recorded(home: Path, file: str, rows: list[str]) -> list[str]:
+    (home / "t.csv").write_text("\n".join(rows) + "\n")
+    if file.endswith(".parquet"):
+        pq.write_table(csv.read_csv(home / "t.csv"), home / file)
+    text = toy_preregs.PREREG.format(id="toy").replace("file: toy.csv", f"file: {file}")
+    (home / "toy.yaml").write_text(text)
+    plan = make_plan(load_bound(home / "toy.yaml", data_root=home), device="cuda")
+    return [str(problem).replace(f"{home}/", "") for problem in problems(plan, home)]
+
+
+@pytest.mark.parametrize("file", ["data:t.csv", "t.parquet"])
+def test_tables_that_binding_leaves_alone_are_read_before_a_run(home: Path, file: str) -> None:
+    header, rows, name = "item,a,b", [f"i{n},{n},2" for n in (1, 2, 3, 4, 5)], file.removeprefix("data:")
+    assert recorded(home, file, [header, *rows, "i6,6,2"]) == []
+    assert recorded(home, file, [header, *rows]) == [
+        f"{name}: 1 of 6 planned cells is missing: (item=i6); expected a row for each. Add the rows: nothing missing "
+        "becomes a number. To do without a level of item, take all of its rows out of the table, and its name out of "
+        "the preregistration: what was never planned is unknown"
+    ]
+
+
+def test_a_faulty_parquet_is_refused_before_a_run(home: Path) -> None:
+    rows = ["item,a,b", *(f"i{n},{n},2" for n in (1, 2, 3, 4, 5)), "i6,inf,2", "i6,,2"]
+    assert [line.partition(";")[0] for line in recorded(home, "t.parquet", rows)] == [
+        "t.parquet:6:a: found 'inf'", "t.parquet:7: a second row for item=i6",
+        "t.parquet:7:a: the cell is empty"]  # fmt: skip
 
 
 def test_what_is_stored_needs_no_preflight(home: Path) -> None:

@@ -103,6 +103,8 @@ librarian,0,0,0
                   "leave its cell out of the plan"),
         ("a,2.5,10", "table.csv:2:hits: found '2.5'; expected a whole number"),
         ("a,,10", "table.csv:2:hits: the cell is empty; expected a whole number"),
+        ("a,1,99999999999999999999", "table.csv:2:total: found '99999999999999999999'; expected a whole number of at "
+                                     "most 9223372036854775807"),
     ],
 )  # fmt: skip
 def test_counts_that_are_no_counts(tmp_path, row, text):
@@ -120,6 +122,46 @@ def test_a_file_of_another_shape(tmp_path):
     assert problems(tmp_path, "persona,cos,js,rate\n") == [
         "table.csv:2: the file has no rows: no data is an error and never a zero"
     ]
+
+
+def test_rows_of_another_length_are_told_with_the_rest(tmp_path):
+    assert problems(tmp_path, GOOD + "comedian,0,0\npoet,2,0,0\nnurse,0,0,0,0\n") == [
+        "table.csv:4: found 3 cells; expected 4 as in the header",
+        "table.csv:5:cos: 2 is out of range; expected a value in [-1, 1]",
+        "table.csv:6: found 5 cells; expected 4 as in the header",
+    ]
+
+
+def test_a_file_without_a_header(tmp_path):
+    assert problems(tmp_path, "") == ["table.csv:1: there is no header; expected the names of the columns"]
+
+
+def test_a_cell_without_end(tmp_path):
+    (said,) = problems(tmp_path, GOOD + 'comedian,"' + "0" * 200_000)
+    assert said.startswith("table.csv:4: the line cannot be read: field larger than field limit")
+
+
+def test_only_line_ends_end_a_line(tmp_path):
+    columns = {"persona": "dim", "note": "text"}
+    table = read(tmp_path, "persona,note\r\na,one\u2028two\x0cthree\r\nb,four\r\n", columns)
+    assert table.data["note"] == ["one\u2028two\x0cthree", "four"]
+
+
+def test_long_cells_are_shown_by_their_beginning(tmp_path):
+    (said,) = problems(tmp_path, f"persona,x\na,{'y' * 500}\n", {"persona": "dim", "x": "number"})
+    assert said == f"table.csv:2:x: found '{'y' * 60}…'; expected a number"
+
+
+def test_equal_numbers_of_parquet_keep_their_sign(tmp_path):
+    pq.write_table(pa.table({"persona": ["a", "b"], "x": [0.0, -0.0]}), tmp_path / "t.parquet")
+    table = measure_recorded({"columns": {"persona": "dim", "x": "number"}}, tmp_path / "t.parquet")
+    assert [str(x) for x in table.data["x"]] == ["0.0", "-0.0"]
+
+
+def test_a_parquet_that_is_none(tmp_path):
+    (tmp_path / "t.parquet").write_text("persona,x\n")
+    with pytest.raises(PreregError, match=r"t\.parquet: it cannot be read: .*; expected a parquet file"):
+        measure_recorded({"columns": {"persona": "dim", "x": "number"}}, tmp_path / "t.parquet")
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
