@@ -60,12 +60,12 @@ def _simulate(options: argparse.Namespace) -> None:
     components = load_components(options.components, parse_run_sd(options.run_sd))
     if options.pilot:
         components = with_pilot(components, fit_place(options.pilot, data))
+    store = open_store(options.store)
+    store.require_usable()  # before hours of simulating
     grids = [grid_of(text) for text in options.effect]
     found = simulate(
         bound, components, experiments=options.experiments, seed=options.seed, grids=grids, tell=_Progress()
     )
-    store = open_store(options.store)
-    store.prepare()
     path = store_simulation(found, store.root)
     written = [] if options.no_figures else write_figures(found, options.out or path.parent)
     if options.json:

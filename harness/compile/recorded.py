@@ -203,7 +203,9 @@ def require_planned(
             faults.add((*path, dim), f"'{spec.file}' also holds {shortened(found, 6)}",
                        f"rows of {shortened(levels[dim])} alone", hint)  # fmt: skip
     if not any(stray.values()) and not spec.file.startswith(DATA_PREFIX):
-        faults.problems += missing_cells(held.file, held.labels, levels, _remedy(levels, listed=bool(spec.params)))
+        _file_all(
+            list(missing_cells(held.file, held.labels, levels, _remedy(levels, listed=bool(spec.params)))), faults
+        )
 
 
 def _remedy(levels: Mapping[str, Sequence[str]], *, listed: bool) -> str:

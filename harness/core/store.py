@@ -160,6 +160,10 @@ class Store(Runs):
                 self.partial(kept.name).drop()
         self._prepared = True
 
+    def require_usable(self) -> None:
+        """Find out whether a run can use the store, as far as that costs nothing; raises as :meth:`prepare`."""
+        self.prepare()
+
     def lock(self, key: str, label: str = "") -> OwnedLock:
         """Return the lock under which ``key`` is made."""
         return OwnedLock(self.root / "locks" / f"{key}.lock", label)

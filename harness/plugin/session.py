@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core.errors import Problem
+from harness.core.durable import FullError
+from harness.core.errors import PreregError, Problem, Where
 from harness.plugin.cases import Case, Outcome, expressions, judge, judge_verdict, keys
 from harness.plugin.garbage import leave_what_there_is, no_collecting
 from harness.plugin.options import Options
@@ -88,7 +89,7 @@ class Session:
             wanted.setdefault(path, []).append(case)
             self.registrations[path].asked.add(case.name)
         if wanted:
-            problems = list(self._refusals(wanted))
+            problems = list(self._refusals(wanted)) or self._unusable_store()
             self.refusal = message(problems) if problems else ""
         return self.refusal
 
@@ -109,6 +110,19 @@ class Session:
         if not self.options.preview and (self.options.gpu or self.options.rehearse):
             for path in needs:
                 yield from self._over_budget(self.registrations[path])
+
+    def _unusable_store(self) -> tuple[Problem, ...]:
+        """Return why nothing can be stored, which every item would say again; a store is made here and not before."""
+        found = [(self.registrations[path].plan, needed) for path, needed in self._needs.items()]
+        if self.options.preview or not any(plan.missing(self.store, needed) for plan, needed in found):
+            return ()
+        try:
+            self.store.require_usable()
+        except PreregError as error:
+            return error.problems
+        except FullError as error:
+            return (Problem(Where(), str(error)),)
+        return ()
 
     def _over_budget(self, each: Registration) -> Iterator[Problem]:
         """Refuse a plan whose likely price is over its budget, or note why it is run."""

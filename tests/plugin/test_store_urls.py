@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,16 +89,54 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(workers: str, url: st
     assert "hidden" not in result.stdout.str() + result.stderr.str()
 
 
+@pytest.mark.parametrize("workers", ["", "-n0", "-n2"])
 @pytest.mark.parametrize(
     ("url", "said"),
     [
         ("memory://x", "memory://x: memory:// cannot write a file only if there is none yet"),
-        ("ssh://host/x", "ssh://host/x: *"),
+        ("ftp://x/y", "ftp://x/y: ftp:// cannot write a file only if there is none yet"),
+        ("ssh://host/x", "ssh://host/x: "),
+        ("nothing://host/x", "nothing://host/x: Protocol not known: nothing"),
+        ("gs://bucket/x", "gs://bucket/x: nothing is installed for gs:// (there is no 'gcsfs'). Install it:"),
+        ("file:///proc/x", "file:///proc/x: the folder cannot be made"),
+        ("/proc/x", "the store /proc/x cannot be written"),
+        ("in/the/way/x", "in/the/way/x cannot be written"),
     ],
-)
-def test_what_cannot_be_shared_safely_is_an_error_of_what_needs_it(url: str, said: str, listening) -> None:
+)  # fmt: skip
+def test_a_store_that_cannot_be_used_is_refused_once(workers: str, url: str, said: str, listening) -> None:
+    if url.startswith("gs:") and importlib.util.find_spec("gcsfs"):
+        pytest.fail("gcsfs is installed here: give this test a protocol whose client is not")
     toy_preregs.write(listening.folder, "supported")
-    result = listening.process("supported.yaml", "--store", url)
-    assert result.ret == 1
-    result.stdout.fnmatch_lines([f"*{said}*", "*no verdict yet, so there is no report*"])
-    assert not list(listening.folder.rglob("results.json"))
+    (listening.folder / "in" / "the").mkdir(parents=True)
+    (listening.folder / "in" / "the" / "way").write_text("")
+    result = listening.process("supported.yaml", "--store", url, *([workers] if workers else []))
+    told = "\n".join(result.errlines)
+    assert result.ret == 4, told
+    assert told.count(said) == 1, told
+    assert told.count("ERROR: ") == 1
+    assert "error" not in "\n".join(result.outlines)
+    assert not list(listening.folder.rglob("results*"))
+
+
+@pytest.mark.parametrize(
+    "args", [("--collect-only",), ("-m", "not gpu", "own_test.py"), ("--deselect", "supported.yaml")]
+)
+def test_what_stores_nothing_makes_no_store(args: tuple[str, ...], listening) -> None:
+    toy_preregs.write(listening.folder, "supported")
+    (listening.folder / "own_test.py").write_text("def test_own():\n    pass\n")
+    for store in ("made", "/proc/x"):
+        assert listening.process(*args, "--store", store).ret in (0, 5)
+    assert not (listening.folder / "made").exists()
+
+
+def test_what_is_stored_is_read_from_a_store_that_cannot_be_written(listening, monkeypatch) -> None:
+    toy_preregs.write(listening.folder, "supported")
+    store = listening.folder / "store"
+    assert listening.process("supported.yaml", "--store", str(store)).ret == 0
+    shutil.rmtree(store / "locks")
+    (store / "locks").write_text("in the way of prepare()")
+    assert listening.process("supported.yaml", "--store", str(store)).ret == 0
+    (listening.folder / "supported.csv").write_text(
+        (listening.folder / "supported.csv").read_text().replace("i1,1.000", "i1,1.001")
+    )
+    assert listening.process("supported.yaml", "--store", str(store)).ret == 4

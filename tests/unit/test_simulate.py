@@ -305,3 +305,11 @@ def test_the_command_prints_stores_and_draws(tmp_path, capsys):
     assert printed["points"].keys() == {"null", "threshold", "expect"}
     assert command(*asked, "--effect", "leakage=0..1") == 2
     assert "'leakage' is no estimand with one value" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_used_is_told_before_anything_is_simulated(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("harness.decide.simulate.simulate", lambda *_, **__: pytest.fail("it was simulated"))
+    (tmp_path / "file").write_text("")
+    for store in (tmp_path / "file" / "x", "ftp://x/y"):
+        assert command(PREREGS / "issue_310.yaml", "--run-sd", "5pp", "--store", store) == 2
+        assert str(store) in capsys.readouterr().err

@@ -5,6 +5,7 @@ Credentials come from where each protocol's client looks for them (environment, 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import shutil
@@ -38,6 +39,9 @@ CLIENTS = {
     "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs",
 }  # fmt: skip
 """What to install for a protocol."""
+_MODULES = {"s3fs": ("s3", "s3a"), "gcsfs": ("gs", "gcs"), "adlfs": ("az", "abfs", "abfss")}
+"""The package that speaks a protocol."""
+_LOCAL = ("file", "local")
 _HOPELESS = (PermissionError, NotADirectoryError, IsADirectoryError, NotImplementedError)
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
 
@@ -54,6 +58,27 @@ class StoppedError(RemoteError):
     """This process is ending, so nothing is tried again."""
 
 
+def unsafe(protocol: str) -> str:
+    """Say why a protocol cannot hold a store that several share, or nothing.
+
+    No client of those that can is imported to find out, and none makes a connection.
+    """
+    if protocol in (*EXCLUSIVE, *_LOCAL):
+        return ""
+    try:
+        from fsspec import get_filesystem_class
+        from fsspec.implementations.local import LocalFileSystem
+
+        client = get_filesystem_class(protocol)
+    except ImportError as error:
+        return f"nothing is installed for {protocol}:// ({error})"
+    except ValueError as error:
+        return str(error)
+    if issubclass(client, LocalFileSystem):
+        return ""
+    return f"{protocol}:// cannot write a file only if there is none yet, so two writers could mix their work"
+
+
 class Files:
     """Files below one URL, by path relative to it. Making the object imports nothing and touches nothing.
 
@@ -67,25 +92,38 @@ class Files:
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
-        import fsspec
-
         protocol = self.url.partition("://")[0]
+        if fault := unsafe(protocol):  # asked first: a client may connect as soon as it is made
+            hint = "use s3://, gs://, az:// or file:// (a folder that is mounted everywhere)"
+            raise self._refused(fault, hint)
         try:
+            import fsspec
+
             system, root = fsspec.core.url_to_fs(self.url, **_settings(protocol))
         except ImportError as error:
-            packages = CLIENTS.get(protocol)
-            hint = f"install it: pip install {packages}" if packages else "use s3://, gs://, az:// or file://"
-            raise self._refused(f"nothing is installed for {protocol}:// ({error})", hint) from error
-        except ValueError as error:
-            raise self._refused(str(error), "use s3://, gs://, az:// or file://") from error
-        if not _is_local(system) and protocol not in EXCLUSIVE:
-            raise self._refused(
-                f"{protocol}:// cannot write a file only if there is none yet, so two writers could mix their work",
-                "use s3://, gs://, az:// or file:// (a folder that is mounted everywhere)",
-            )
+            raise self._refused(f"nothing is installed for {protocol}:// ({error})", _install(protocol)) from error
         if hasattr(system, "retries"):
             system.retries = 1  # the attempts are counted here, and not twice
         return system, root.rstrip("/")
+
+    @property
+    def local(self) -> bool:
+        """Whether the URL is a folder, which is looked at without a network."""
+        return self.url.partition("://")[0] in _LOCAL
+
+    def require_client(self) -> None:
+        """Find out whether the client of the protocol is installed, without importing it.
+
+        Raises:
+            RemoteError: it is not.
+        """
+        protocol = self.url.partition("://")[0]
+        needed = ["fsspec", *(name for name, protocols in _MODULES.items() if protocol in protocols)]
+        for name in needed:
+            if importlib.util.find_spec(name) is None:
+                raise self._refused(
+                    f"nothing is installed for {protocol}:// (there is no '{name}')", _install(protocol)
+                )
 
     @property
     def _fs(self) -> Any:
@@ -230,6 +268,8 @@ class Files:
                 )
             self.remove(path)
         except FileNotFoundError as error:
+            if self.local:
+                raise self._refused(f"the folder cannot be made: {error}", "choose another one") from error
             where = self._at("").strip("/").partition("/")[0]
             raise self._refused(f"there is no bucket or container '{where}'", "create it first") from error
 
@@ -257,14 +297,20 @@ class Files:
     def _failed(self, what: str, path: str, error: Exception, attempts: int, began: float) -> RemoteError:
         tried = f"tried {attempts} times in {time.monotonic() - began:.0f} s" if attempts > 1 else "tried once"
         said = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
+        culprit = "whether the folder is mounted" if self.local else "the network, the URL and the credentials"
         hint = (
-            "check the network, the URL and the credentials, and run the same command again: finished jobs are kept "
+            f"check {culprit}, and run the same command again: finished jobs are kept "
             "in the local cache and shared then (or now: prereg store push)"
         )
         return RemoteError(Problem(Where(self.url), f"cannot {what} {path or 'it'} ({tried}): {said}", hint=hint))
 
     def _refused(self, found: str, hint: str) -> RemoteError:
         return RemoteError(Problem(Where(self.url), found, hint=hint))
+
+
+def _install(protocol: str) -> str:
+    packages = CLIENTS.get(protocol)
+    return f"install it: pip install {packages}" if packages else "use s3://, gs://, az:// or file://"
 
 
 def _is_local(system: Any) -> bool:

@@ -83,6 +83,14 @@ class RemoteStore(Store):
             (self.root / FOLDER).mkdir(exist_ok=True)
             replace_file(self.root / FOLDER / "url.json", json.dumps({"url": self.url}).encode(), sync=False)
 
+    def require_usable(self) -> None:
+        """Find out, without a network, whether a run can use the store; raises as :meth:`connect`."""
+        self.shelf.files.require_client()
+        if self.shelf.files.local:
+            self.connect()
+        else:
+            self.prepare()
+
     def look(self, key: str) -> bool:
         """Say whether an artifact lies here or at the URL now.
 
