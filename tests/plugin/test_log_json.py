@@ -45,9 +45,7 @@ def test_what_happens_is_told_once_in_order(run, workers: tuple[str, ...]) -> No
 
 
 def test_a_failure_is_told_with_its_reason(run) -> None:
-    toy_preregs.write(run.folder, "supported")
-    table = run.folder / "supported.csv"
-    table.write_text(table.read_text().replace("i3,1.400", "i3,nan"))
+    toy_preregs.write_spoilt(run.folder, "supported")
     result = run("supported.yaml", "--log-json", "run.jsonl")
     assert result.ret == 1
     (failed,) = [each for each in read(run.folder / "run.jsonl") if each["event"] == "failed"]

@@ -60,3 +60,18 @@ def write(folder: Path, name: str, *, shift: float | None = None, constant: bool
 
 QUIET = tuple(word for name in ("randomly", "timeout", "hypothesispytest", "anyio") for word in ("-p", f"no:{name}"))
 """Plugins that a run inside this process must leave alone (Hypothesis refuses to load after it was used)."""
+
+
+SPOILS = """\
+from pathlib import Path
+
+def pytest_collection_finish():
+    table = Path(__file__).with_name("{name}.csv")
+    table.write_text(table.read_text().replace("i3,1.400", "i3,nan"))
+"""
+
+
+def write_spoilt(folder: Path, name: str) -> Path:
+    """Write a toy whose table is spoilt after it was collected: its job fails, where a run would be refused else."""
+    (folder / "conftest.py").write_text(SPOILS.format(name=name))
+    return write(folder, name)
