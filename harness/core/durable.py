@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def replace_file(path: Path, data: bytes, *, sync: bool = True) -> None:
         raise
     if sync:
         sync_folder(path.parent)
+
+
+def require_writable(folder: Path) -> None:
+    """Write a file without a name into a folder or, where there is none, into the one that it would be made in.
+
+    Raises:
+        OSError: nothing can be written there, or the disk is full.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.is_symlink() or place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there, buffering=0) as handle:
+            handle.write(bytes(4096))
+    except OSError as error:  # without the random name, so that every process says the same
+        raise OSError(error.errno, error.strerror, str(there)) from error
 
 
 def sync_file(path: Path) -> None:

@@ -52,7 +52,7 @@ def refusal(where: str | Path) -> Problem | None:
         return Problem(Where(shown), "the store's URL goes on with '?' or '#'", "protocol://bucket/prefix")
     if not (parts.netloc or parts.path.strip("/")):
         return Problem(Where(where), "the store's URL names no bucket and no folder", "protocol://bucket/prefix")
-    from harness.core.remote.files import unsafe
+    from harness.core.remote.protocols import unsafe
 
     protocol = where.partition("://")[0]
     return Problem(Where(where), unsafe(protocol), SAFE) if unsafe(protocol) else None

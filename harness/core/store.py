@@ -20,13 +20,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.core.durable import full_error, is_full, replace_file, sync_file, sync_folder, write_file
+from harness.core.durable import (
+    FullError,
+    full_error,
+    is_full,
+    replace_file,
+    require_writable,
+    sync_file,
+    sync_folder,
+    write_file,
+)
 from harness.core.errors import JobError, PreregError
 from harness.core.exchange import Exchange
 from harness.core.locks import OwnedLock, require_working_locks
 from harness.core.manifest import MANIFEST, Keyed, Manifest, describe, read, verify, verify_file
 from harness.core.partial import Partial
 from harness.core.runs import Runs
+
+FOLDERS = ("objects", "tmp", "locks", "failures", "logs", "progress")
+"""What :meth:`Store.prepare` makes."""
 
 
 class DamagedError(JobError):
@@ -143,16 +155,13 @@ class Store(Runs):
         if self._prepared:
             return
         try:
-            for name in ("objects", "tmp", "locks", "failures", "logs", "progress"):
+            for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             if not (self.root / ".gitignore").exists():
                 replace_file(self.root / ".gitignore", b"*\n", sync=False)
             require_working_locks(self.root / "locks")
         except OSError as error:
-            if is_full(error):
-                raise full_error(self.root) from error
-            hint = "choose another folder with --store FOLDER or PREREG_STORE"
-            raise PreregError(f"the store {self.root} cannot be written: {error}. {hint}") from error
+            raise self._unwritable(error) from error
         for draft in sorted((self.root / "tmp").iterdir()):
             self.sweep(draft.name.partition(".")[0])
         for kept in sorted((self.root / "partial").glob("*")):
@@ -160,9 +169,20 @@ class Store(Runs):
                 self.partial(kept.name).drop()
         self._prepared = True
 
+    def _unwritable(self, error: OSError) -> PreregError | FullError:
+        if is_full(error):
+            return full_error(self.root)
+        hint = "choose another folder with --store FOLDER or PREREG_STORE"
+        return PreregError(f"the store {self.root} cannot be written: {error}. {hint}")
+
     def require_usable(self) -> None:
         """Find out whether a run can use the store, as far as that costs nothing; raises as :meth:`prepare`."""
         self.prepare()
+        try:
+            for name in (*FOLDERS, "leases"):
+                require_writable(self.root / name)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def lock(self, key: str, label: str = "") -> OwnedLock:
         """Return the lock under which ``key`` is made."""

@@ -117,10 +117,17 @@ def _data_file(source: DataSource, where: Where) -> Iterator[Problem]:
 
 
 def _models(bound: Bound, jobs: Sequence[Job]) -> Iterator[Problem]:
-    wanted = {job.params["model"]["hf"] for job in jobs if job.params.get("model")}
+    sources = [job.params["model"] for job in jobs if job.params.get("model")]
+    wanted, folders = ({source[name] for source in sources} for name in ("hf", "path"))
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     for model in bound.models:
         where = Where(bound.file, model.line, key=f"models.{model.name}")
+        if model.path in folders and model.path and not (Path(model.path) / "config.json").is_file():
+            there = "holds no config.json" if Path(model.path).is_dir() else "is absent"
+            yield Problem(
+                where, f"the model folder '{model.path}' {there}", "a model as transformers saves it",
+                "this model is not distributed with the harness; put it at that path",
+            )  # fmt: skip
         if not model.hf or model.hf not in wanted:
             continue
         if model.revision in ("", "PENDING"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.errors import JobError, PreregError
 from harness.plugin import blocks, github
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def conclude(session: Session, registration: Registration) -> Conclusion:
         noted = tuple(github.annotate(registration.path, decision, lenient=session.options.lenient))
         report = _written(session, registration)
     except Exception as error:  # a verdict stands without its report, and both have to be told
-        reason = textwrap.indent("".join(traceback.format_exception(error)), "    ").rstrip()
+        plain = isinstance(error, OSError | PreregError | JobError)  # of the disk or the store, and not of the program
+        text = str(error) if plain else "".join(traceback.format_exception(error))
+        reason = textwrap.indent(text, "    ").rstrip()
         head = f"{registration.bound.id}: ERROR: the report could not be written:"
         return Conclusion((*lines, head, reason), failed=True, noted=noted)
     except KeyboardInterrupt:  # of the person, or of a run that was stopped

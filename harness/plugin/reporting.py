@@ -72,7 +72,7 @@ def left_out(session: Session, registration: Registration) -> list[str]:
 
 def _written(session: Session, registration: Registration) -> Path:
     bound, store, upkeep = registration.bound, session.store, importlib.import_module("reports.upkeep")
-    out = session.options.out / (f"{bound.id}-rehearsal" if bound.rehearsal else bound.id)
+    out = session.report_folder(registration)
     decision = session.decision(registration)
     run = _run_info(session, registration, out)
     upkeep.keep_up(bound, registration.plan, store, decision, run, out, figures=session.options.figures)

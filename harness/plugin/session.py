@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core.durable import FullError
+from harness.core.durable import FullError, require_writable
 from harness.core.errors import PreregError, Problem, Where
 from harness.plugin.cases import Case, Outcome, expressions, judge, judge_verdict, keys
 from harness.plugin.garbage import leave_what_there_is, no_collecting
@@ -89,7 +89,7 @@ class Session:
             wanted.setdefault(path, []).append(case)
             self.registrations[path].asked.add(case.name)
         if wanted:
-            problems = list(self._refusals(wanted)) or self._unusable_store()
+            problems = list(self._refusals(wanted)) or list(self._unwritable())
             self.refusal = message(problems) if problems else ""
         return self.refusal
 
@@ -111,18 +111,33 @@ class Session:
             for path in needs:
                 yield from self._over_budget(self.registrations[path])
 
-    def _unusable_store(self) -> tuple[Problem, ...]:
-        """Return why nothing can be stored, which every item would say again; a store is made here and not before."""
-        found = [(self.registrations[path].plan, needed) for path, needed in self._needs.items()]
-        if self.options.preview or not any(plan.missing(self.store, needed) for plan, needed in found):
-            return ()
-        try:
-            self.store.require_usable()
-        except PreregError as error:
-            return error.problems
-        except FullError as error:
-            return (Problem(Where(), str(error)),)
-        return ()
+    def _unwritable(self) -> Iterator[Problem]:
+        """Yield why nothing can be stored or reported, which would be told by every item, or after hours.
+
+        What is stored needs no store that can be written. A store is made here and not before.
+        """
+        if self.options.preview:
+            return
+        found = {path: self.registrations[path] for path in self._needs}
+        if any(each.plan.missing(self.store, self._needs[path]) for path, each in found.items()):
+            try:
+                self.store.require_usable()
+            except PreregError as error:
+                yield from error.problems
+            except FullError as error:
+                yield Problem(Where(), str(error))
+        for each in found.values():
+            folder = self.report_folder(each)
+            try:
+                require_writable(folder)
+            except OSError as error:
+                hint = "give another folder with --prereg-out DIR"
+                yield Problem(Where(str(folder)), f"no report can be written there: {error}", hint=hint)
+
+    def report_folder(self, registration: Registration) -> Path:
+        """Return where the report of a prereg goes."""
+        bound = registration.bound
+        return self.options.out / (f"{bound.id}-rehearsal" if bound.rehearsal else bound.id)
 
     def _over_budget(self, each: Registration) -> Iterator[Problem]:
         """Refuse a plan whose likely price is over its budget, or note why it is run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -109,6 +110,18 @@ def test_the_report_is_written_and_named(judged) -> None:
     assert not (folder / "figures").exists()
 
 
+def test_a_disk_that_fails_at_the_report_is_told_without_a_stack(judged, monkeypatch) -> None:
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "clean_result.md")
+
+    judged("supported.yaml")
+    monkeypatch.setattr("reports.render.write", full)
+    result = judged("supported.yaml", "--prereg-out=elsewhere")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["supported: ERROR: the report could not be*", "*No space left on device*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
 def test_a_report_that_cannot_be_written_is_told_and_fails_the_run(judged, monkeypatch) -> None:
     judged("supported.yaml")
     monkeypatch.setattr("reports.render.write", lambda *args, **options: 1 / 0)
@@ -141,9 +154,7 @@ def test_what_is_stored_is_not_computed_again(judged) -> None:
 
 
 def test_a_crash_is_an_error_and_never_a_verdict(run, words) -> None:
-    toy_preregs.write(run.folder, "supported")
-    table = run.folder / "supported.csv"
-    table.write_text(table.read_text().replace("i3,1.400", "i3,nan"))
+    toy_preregs.write_spoilt(run.folder, "supported")
     result = run("-v", "supported.yaml")
     assert result.ret == 1
     assert set(words(result).values()) == {"PASSED", "ERROR"}

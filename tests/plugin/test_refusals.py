@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,25 @@ def test_a_faulty_table_is_refused_once(run, args: tuple[str, ...]) -> None:
     assert said.count("supported.csv:") == 2
     assert "supported.csv:7:a: the cell is empty; expected a number" in said
     assert not (run.folder / ".prereg").exists()
+
+
+@pytest.mark.parametrize("args", [(), ("-n0",), ("-n2",)])
+def test_reports_that_cannot_be_written_are_refused_once(run, args: tuple[str, ...]) -> None:
+    toy_preregs.write(run.folder, "supported")
+    (run.folder / "out").mkdir()
+    (run.folder / "out" / "supported").write_text("in the way")
+    said = refused(run.process("supported.yaml", "--prereg-out=out", *args), "Give another folder with --prereg-out")
+    assert said.count(f"{run.folder}/out/supported: no report can be written there: ") == 1
+    assert run.process("supported.yaml", "--prereg-out=out", "--collect-only").ret == 0
+
+
+def test_a_full_disk_is_refused_once(run, monkeypatch) -> None:
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    toy_preregs.write(run.folder, "supported")
+    monkeypatch.setattr("harness.core.store.require_writable", full)
+    refused(run("supported.yaml"), "no space left on the disk of", "Free some space")
 
 
 def test_a_foreign_package_of_our_name_is_named(run, monkeypatch) -> None:

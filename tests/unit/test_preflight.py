@@ -83,6 +83,19 @@ def test_online_the_model_may_be_fetched(home: Path, monkeypatch: pytest.MonkeyP
     assert not [problem for problem in problems(plan_in(home), home) if "local cache" in str(problem)]
 
 
+def test_a_model_folder_that_is_not_there(home: Path) -> None:
+    text = (PREREGS / "issue_310.yaml").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if "{hf: Qwen/Qwen2.5-7B-Instruct" in line)
+    text = text.replace(line, f"{line.partition('{')[0]}{{path: models/mine}}")
+    problem = told(problems(plan_in(home, text), home), "models/mine' is absent")
+    assert "put it at that path" in problem.hint
+    assert text.splitlines()[problem.where.line - 1].endswith("{path: models/mine}")
+    (home / "models" / "mine").mkdir(parents=True)
+    told(problems(plan_in(home, text), home), "models/mine' holds no config.json")
+    (home / "models" / "mine" / "config.json").write_text("{}")
+    assert not [problem for problem in problems(plan_in(home, text), home) if "model folder" in problem.found]
+
+
 def test_an_unpinned_dataset_does_not_start(home: Path) -> None:
     told(problems(plan_in(home), home), "allenai/tulu-3-sft-mixture", "not pinned")
 

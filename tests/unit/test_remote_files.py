@@ -13,6 +13,7 @@ from flaky import planned
 from fsspec.implementations.memory import MemoryFileSystem
 
 from harness.core.remote import files as files_module
+from harness.core.remote import protocols
 from harness.core.remote.files import ATTEMPTS, Files, RemoteError, StoppedError
 
 REPO = Path(__file__).parents[2]
@@ -181,12 +182,12 @@ def test_a_client_that_is_not_installed_is_named(protocol: str, client: str, ins
 def test_a_server_that_ignores_the_condition_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     careless = MemoryFileSystem.pipe_file
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", lambda self, path, value, mode="": careless(self, path, value))
-    monkeypatch.setattr(files_module, "EXCLUSIVE", ("memory",))
+    monkeypatch.setattr(protocols, "EXCLUSIVE", ("memory",))
     with pytest.raises(RemoteError, match="the server wrote over a file that was to be created only if there was none"):
         Files("memory://careless").require_exclusive()
 
 
 def test_a_server_that_heeds_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files_module, "EXCLUSIVE", ("memory",))
+    monkeypatch.setattr(protocols, "EXCLUSIVE", ("memory",))
     Files("memory://careful").require_exclusive()
     assert Files("memory://careful").names("") == []

@@ -265,3 +265,23 @@ def test_an_error_that_is_its_own_cause_is_no_full_disk() -> None:
     error = OSError(errno.EIO, "broken")
     error.__cause__ = error
     assert not is_full(error)
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_a_run(tmp_path):
+    store = Store(tmp_path / "store")
+    store.require_usable()
+    left = {path.name for path in store.root.rglob("*")}
+    (store.root / "logs").rmdir()
+    (store.root / "logs").symlink_to("/proc/self")  # nobody can write there, not even root
+    with pytest.raises(PreregError, match=r"store cannot be written: .*/logs'\. choose another folder with --store"):
+        Store(store.root).require_usable()
+    assert {path.name for path in store.root.rglob("*")} == left
+
+
+def test_a_full_disk_is_found_out_before_a_run(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(FullError, match="no space left on the disk of"):
+        Store(tmp_path / "store").require_usable()

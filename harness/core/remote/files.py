@@ -5,7 +5,6 @@ Credentials come from where each protocol's client looks for them (environment, 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import shutil
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from harness.core.durable import is_full
 from harness.core.errors import PreregError, Problem, Where
+from harness.core.remote.protocols import LOCAL, install, lacking, unsafe
 
 T = TypeVar("T")
 
@@ -30,18 +30,6 @@ PAUSE = 0.2
 CONNECT_S, READ_S = 10, 30
 """Seconds until a connection is given up, and until an answer that has stopped coming is (``s3://``)."""
 
-EXCLUSIVE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
-"""Protocols whose fsspec client can create an object only if there is none, in one step at the server. ``file://``
-can as well, by a hard link. fsspec's own ``mode="create"`` looks first and writes then, which two writers can do at
-the same time: a protocol that inherits it is refused."""
-CLIENTS = {
-    "s3": "'pytest-prereg[s3]'", "s3a": "'pytest-prereg[s3]'", "gs": "gcsfs", "gcs": "gcsfs",
-    "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs",
-}  # fmt: skip
-"""What to install for a protocol."""
-_MODULES = {"s3fs": ("s3", "s3a"), "gcsfs": ("gs", "gcs"), "adlfs": ("az", "abfs", "abfss")}
-"""The package that speaks a protocol."""
-_LOCAL = ("file", "local")
 _HOPELESS = (PermissionError, NotADirectoryError, IsADirectoryError, NotImplementedError)
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
 
@@ -56,27 +44,6 @@ class RemoteError(PreregError):
 
 class StoppedError(RemoteError):
     """This process is ending, so nothing is tried again."""
-
-
-def unsafe(protocol: str) -> str:
-    """Say why a protocol cannot hold a store that several share, or nothing.
-
-    No client of those that can is imported to find out, and none makes a connection.
-    """
-    if protocol in (*EXCLUSIVE, *_LOCAL):
-        return ""
-    try:
-        from fsspec import get_filesystem_class
-        from fsspec.implementations.local import LocalFileSystem
-
-        client = get_filesystem_class(protocol)
-    except ImportError as error:
-        return f"nothing is installed for {protocol}:// ({error})"
-    except ValueError as error:
-        return str(error)
-    if issubclass(client, LocalFileSystem):
-        return ""
-    return f"{protocol}:// cannot write a file only if there is none yet, so two writers could mix their work"
 
 
 class Files:
@@ -101,7 +68,7 @@ class Files:
 
             system, root = fsspec.core.url_to_fs(self.url, **_settings(protocol))
         except ImportError as error:
-            raise self._refused(f"nothing is installed for {protocol}:// ({error})", _install(protocol)) from error
+            raise self._refused(f"nothing is installed for {protocol}:// ({error})", install(protocol)) from error
         if hasattr(system, "retries"):
             system.retries = 1  # the attempts are counted here, and not twice
         return system, root.rstrip("/")
@@ -109,7 +76,7 @@ class Files:
     @property
     def local(self) -> bool:
         """Whether the URL is a folder, which is looked at without a network."""
-        return self.url.partition("://")[0] in _LOCAL
+        return self.url.partition("://")[0] in LOCAL
 
     def require_client(self) -> None:
         """Find out whether the client of the protocol is installed, without importing it.
@@ -118,12 +85,8 @@ class Files:
             RemoteError: it is not.
         """
         protocol = self.url.partition("://")[0]
-        needed = ["fsspec", *(name for name, protocols in _MODULES.items() if protocol in protocols)]
-        for name in needed:
-            if importlib.util.find_spec(name) is None:
-                raise self._refused(
-                    f"nothing is installed for {protocol}:// (there is no '{name}')", _install(protocol)
-                )
+        if name := lacking(protocol):
+            raise self._refused(f"nothing is installed for {protocol}:// (there is no '{name}')", install(protocol))
 
     @property
     def _fs(self) -> Any:
@@ -306,11 +269,6 @@ class Files:
 
     def _refused(self, found: str, hint: str) -> RemoteError:
         return RemoteError(Problem(Where(self.url), found, hint=hint))
-
-
-def _install(protocol: str) -> str:
-    packages = CLIENTS.get(protocol)
-    return f"install it: pip install {packages}" if packages else "use s3://, gs://, az:// or file://"
 
 
 def _is_local(system: Any) -> bool:

@@ -88,8 +88,7 @@ class RemoteStore(Store):
         self.shelf.files.require_client()
         if self.shelf.files.local:
             self.connect()
-        else:
-            self.prepare()
+        super().require_usable()
 
     def look(self, key: str) -> bool:
         """Say whether an artifact lies here or at the URL now.
