@@ -114,3 +114,12 @@ def test_workers_of_xdist_agree(project: Path) -> None:
         out = judged("-p", "xdist", "-n", "2", f"preregs/{NAME}.yaml", "--store", "../st")
         assert out == project / "results" / NAME
     assert not list(project.rglob(".prereg"))
+
+
+def test_workers_put_things_where_their_controller_does(project: Path) -> None:
+    """Nobody names the preregs: pytest finds them by ``testpaths``, in a folder with an ini file of its own."""
+    Path("pytest.ini").write_text("[pytest]\ntestpaths = preregs\nprereg_store = st\n")
+    Path("preregs/pytest.ini").write_text("[pytest]\nprereg_store = other\n")
+    assert judged("-p", "xdist", "-n", "2") == project / "results" / NAME
+    assert (project / "st" / "objects").is_dir()
+    assert not (project / "preregs" / "other").exists()
