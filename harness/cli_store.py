@@ -250,7 +250,9 @@ def _needed(options: argparse.Namespace, store: Store) -> Any:
     from harness.plan.keep import Needed, sealed_in
 
     declare_kinds()
-    files = options.files or sealed_in(find([]).root / "preregs")
+    home = find([])
+    folder = home.root / "preregs"
+    files = options.files or sealed_in(folder.relative_to(home.here) if folder.is_relative_to(home.here) else folder)
     if not files:
         raise PreregError(
             "there is no sealed prereg in preregs/, so nothing would be kept. Name the preregs to keep: "

@@ -50,9 +50,12 @@ def test_a_dry_run_says_what_the_run_would_say(shared, what: str) -> None:
     contradictory(shared)
     dry, real = shared("--collect-only", "-q", what), shared(what)
     assert dry.ret == real.ret == 4
-    assert [line for line in dry.errlines if "CONTRADICTION" in line] == [
-        line for line in real.errlines if "CONTRADICTION" in line
-    ]
+    # A solver that is asked again in the same process may find another example.
+    said, again = (
+        [line.partition(" for instance ")[0] for line in each.errlines if "CONTRADICTION" in line]
+        for each in (dry, real)
+    )
+    assert said == again != []
 
 
 @pytest.fixture

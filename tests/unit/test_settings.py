@@ -46,7 +46,8 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_same_as_pytest(layout: str, pytester: pytest.Pytester) -> None:
+def test_the_same_as_pytest(layout: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # read in this process, where they are at work already
     file = write(pytester.path, LAYOUTS[layout])
     config = pytester.parseconfig("-p", "harness.plugin.hooks", str(file))
     home = find([file], pytester.path)
