@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from harness.contracts.analyses import ArmLength, Breakdown, Effect, LengthControl
 from harness.core.numbers import format_count, format_interval, format_value, plural_of
 from reports.arms_words import BY_RULE, at_end, level_with
@@ -34,14 +36,15 @@ def _arms(found: Breakdown, where: str) -> TextTable:
     lengths = {each.arm: each for each in found.length.arms} if found.length else {}
     rows = []
     for arm in found.arms:
-        low, high = arm.lowest, arm.highest
         rows.append(
             (
                 arm.arm,
                 f"{format_count(arm.hits)} of {format_count(arm.n)}",
                 format_value(arm.rate, "proportion"),
-                f"{format_value(low.rate, 'proportion')} ({at_end(level_with(arm, low), found.unit)})",
-                f"{format_value(high.rate, 'proportion')} ({at_end(level_with(arm, high), found.unit)})",
+                *(
+                    Markup(f"{format_value(end.rate, 'proportion')} ({at_end(level_with(arm, end), found.unit)})")
+                    for end in (arm.lowest, arm.highest)
+                ),
                 *(_tokens(lengths[arm.arm], found.unit) if arm.arm in lengths else ("not known", "")),
             )
         )

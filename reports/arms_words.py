@@ -161,8 +161,8 @@ def length_sentence(pair: Pair, contrasts: Sequence[tuple[str, str]]) -> Markup:
     over = f"Over all {count_noun(found.units, pair.found.unit)}, completions" if found.units > 1 else "Completions"
     lengths = f"{over} average {listed_markup(said)}{_apart([by_name[name] for name in arms], pair)}"
     if not leads:
-        why = found.reason or f"{listed(found.left_out)} has no finite odds"
-        return Markup(f"{lengths}; whether length explains the difference is not known: {md(why)} ({BY_RULE}).")
+        why = md(found.reason) if found.reason else f"{listed(found.left_out)} has no finite odds"
+        return Markup(f"{lengths}; whether length explains the difference is not known: {why} ({BY_RULE}).")
     told = "; ".join(
         _LENGTH[each.reading](f"the lead of {md(each.leader)} over {md(each.other)}", each) for each in leads
     )

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from harness.contracts.records import Fact, HypothesisResult
 from harness.core.numbers import format_interval, format_n, format_rel, format_threshold, format_value, phrase_p
 from reports.escape import code, join, md
-from reports.records import EstimateRow, ReportModel
+from reports.records import EstimateRow, ReportModel, two_sides
 from reports.sentences import named
 
 Say = Callable[[EstimateRow], Markup]
@@ -49,7 +49,7 @@ def values(row: EstimateRow) -> Markup:
 
 def _gap(row: EstimateRow, value: float) -> Markup:
     """``C2 is 41.4 pp below C3``, from a contrast's label."""
-    left, _, right = row.contrast.partition(" − ")
+    left, right = two_sides(row)
     if not value:
         return Markup(f"{md(left)} is level with {md(right)}")
     return Markup(
@@ -148,7 +148,7 @@ def _per_arm(row: EstimateRow, model: ReportModel) -> Markup | None:
     """``1,400 completions per arm: 7 personas × 20 questions × 10``."""
     from harness.core.numbers import count_noun, format_count
 
-    labels = [side.label for side in row.sides] or row.contrast.split(" − ")
+    labels = two_sides(row)
     for found in model.breakdowns:
         arms = [arm for label in labels for arm in found.arms if arm.arm == label]
         if found.measure not in row.measures and not _same_data(found.measure, row, model):

@@ -13,6 +13,7 @@ from harness.contracts.analyses import Breakdown, LengthControl
 from harness.contracts.records import Fact
 from harness.core.numbers import format_count, plural_of
 from reports.arms_words import level_with
+from reports.known import Pattern
 from reports.records import Caveat, ReportModel
 from reports.samples import PER_CONDITION
 from reports.sentences import EXTREME
@@ -40,8 +41,8 @@ def of(total: int, word: str) -> str:
     return rf"of {re.escape(format_count(total))} {noun(word)}"
 
 
-def counted(model: ReportModel) -> Iterator[Counted]:
-    """Yield every count that prose may say."""
+def counted(model: ReportModel, named: Pattern) -> Iterator[Counted]:
+    """Yield every count that prose may say; ``named`` returns the pattern of a name."""
     for row in model.estimates:
         extreme = EXTREME.fullmatch(row.estimate.name)  # prose names the smallest of a table by the table
         for name in (row.estimate.name, *([extreme[2]] if extreme else [])):
@@ -49,14 +50,14 @@ def counted(model: ReportModel) -> Iterator[Counted]:
     for name, counts in _facts(model):
         yield from _data(counts, name)
     for found in model.comparisons:
-        yield Counted(found.cells, noun(f"{'-'.join(found.levels)} cell"), owner=found.first)
+        yield Counted(found.cells, rf"{named('-'.join(found.levels))} cells?\b", owner=found.first)
         yield from (Counted(count, noun(dim), owner=found.first) for dim, count in found.levels.items())
     for caveat in model.caveats:
         yield from _caveat(caveat)
     yield from _tally(model)
     yield from _samples(model)
     for taken in model.breakdowns:
-        yield from _breakdown(taken)
+        yield from _breakdown(taken, named)
     for design in model.designs:
         yield from (Counted(count, noun(dim)) for dim, count in design.dims.items())
         if design.each is not None:
@@ -129,7 +130,7 @@ def _samples(model: ReportModel) -> Iterator[Counted]:
             yield Counted(length, noun("character"))
 
 
-def _breakdown(found: Breakdown) -> Iterator[Counted]:
+def _breakdown(found: Breakdown, named: Pattern) -> Iterator[Counted]:
     for arm in found.arms:
         yield Counted(arm.n, rf"{noun(found.noun)} (?:per arm|in )|{noun(found.noun)}\)")
         yield Counted(arm.hits, of(arm.n, found.noun))
@@ -137,7 +138,7 @@ def _breakdown(found: Breakdown) -> Iterator[Counted]:
             yield Counted(len(level_with(arm, end)), rf"{noun(found.unit)} (?:are highest|lowest)")
     for move in found.directions:
         total = move.rose + move.fell + move.same
-        arms = rf"higher in {re.escape(move.left)} than in {re.escape(move.right)}"
+        arms = rf"higher in {named(move.left)} than in {named(move.right)}"
         yield Counted(total, rf"{noun(found.unit)} (?:is|are) {arms}")
         yield Counted(move.rose, of(total, found.unit) + rf" (?:is|are) {arms}")
         yield Counted(move.fell, "(?:is|are) lower")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from markupsafe import Markup
 
@@ -17,6 +20,10 @@ _LINKS = re.compile(r"(?i)(?<=https)(:)(?=//)|(?<=http)(:)(?=//)|(?<=www)(\.)")
 AT = "`@`"
 """An at sign before a word: GitHub makes addresses and mentions of entities too, and of code never."""
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}
+OPEN, CLOSE = "\ufdd0", "\ufdd1"
+"""Around user text while it is marked: noncharacters, which Unicode keeps for such use. User text loses its own."""
+_MARKS = str.maketrans(dict.fromkeys((OPEN, CLOSE), ""))
+_marking: ContextVar[bool] = ContextVar("marking", default=False)
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -35,9 +42,27 @@ def visible(text: str, *, lines: bool = False) -> str:
 def _shown(char: str, lines: bool) -> str:
     if lines and char in "\n\t":
         return char
+    if char in (OPEN, CLOSE):
+        return ""
     if char == " " or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
         return char
     return f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
+
+
+@contextmanager
+def marking() -> Iterator[None]:
+    """Let :func:`md` put user text between marks, so that the prose checker knows a name from the words around it."""
+    before = _marking.set(True)
+    try:
+        yield
+    finally:
+        _marking.reset(before)
+
+
+def unmarked(text: str) -> str:
+    """Return text without the marks around user text; what was Markdown stays Markdown."""
+    plain = text.translate(_MARKS)
+    return Markup(plain) if isinstance(text, Markup) else plain
 
 
 def md(text: object) -> Markup:
@@ -48,7 +73,8 @@ def md(text: object) -> Markup:
     shown = _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], "\\" + match[0]), shown)
     shown = _LINKS.sub(lambda match: f"&#{ord(match[0])};", shown)
     shown = re.sub(r"@(?=\w)", AT, shown)
-    return Markup(_LEADING.sub(_unlead, shown))
+    shown = _LEADING.sub(_unlead, shown)
+    return Markup(f"{OPEN}{shown}{CLOSE}" if shown and _marking.get() else shown)
 
 
 def _unlead(match: re.Match[str]) -> str:

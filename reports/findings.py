@@ -86,7 +86,7 @@ def _single(result: HypothesisResult, model: ReportModel) -> Markup:
     tail = f": {numbers}" if numbers else ""
     match result.verdict:
         case "supported":
-            return Markup(f"{_headed(str(claim))}{tail}{_unspecific(result, model)}")
+            return Markup(f"{sentences.headed(result.claim)}{tail}{_unspecific(result, model)}")
         case "not supported":
             return Markup(f"Not shown that {claim}{tail}")
         case "killed":
@@ -107,12 +107,6 @@ def _unspecific(result: HypothesisResult, model: ReportModel) -> str:
 def by_the_rule(model: ReportModel) -> str:
     """``, as registered`` where that was sealed before anything was known."""
     return ", as registered" if model.decision.standing in ("confirmatory", "amended") else ""
-
-
-def _headed(claim: str) -> str:
-    """A claim as a title begins with it: its first word with a capital, unless that is a name (``b``, ``x_1``)."""
-    first = claim.partition(" ")[0]
-    return f"{claim[:1].upper()}{claim[1:]}" if len(first) > 1 and first.isalpha() else claim
 
 
 def _undecided(result: HypothesisResult, model: ReportModel) -> str:

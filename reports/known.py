@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from harness.contracts.analyses import Breakdown, LengthControl
 from harness.contracts.records import Fact
 from harness.core.numbers import format_threshold, format_value
-from reports.escape import md
-from reports.records import EstimateRow, ReportModel
+from reports.records import EstimateRow, ReportModel, two_sides
 from reports.sentences import EXTREME
 
 Role = Literal["value", "threshold", "shortfall", "level", "times", "gap"]
@@ -25,7 +24,7 @@ class Known(NamedTuple):
     owner: str = ""
     role: Role = "value"
     after: str = ""
-    """What follows a gap: ``above C1``."""
+    """A pattern of what follows a gap: ``above C1``."""
 
 
 class Span(NamedTuple):
@@ -37,10 +36,14 @@ class Span(NamedTuple):
     owners: frozenset[str]
 
 
-def known_numbers(model: ReportModel) -> Iterator[Known]:
-    """Yield every number that prose may say."""
+Pattern = Callable[[str], str]
+"""The pattern of a name, as it stands in a passage that is checked."""
+
+
+def known_numbers(model: ReportModel, named: Pattern) -> Iterator[Known]:
+    """Yield every number that prose may say; ``named`` returns the pattern of a name."""
     for row in model.estimates:
-        yield from _row(row)
+        yield from _row(row, named)
     for fact in facts(model):
         yield from _fact(fact, model)
     for found in model.comparisons:
@@ -53,7 +56,7 @@ def known_numbers(model: ReportModel) -> Iterator[Known]:
                 role: Role = "threshold" if number.name in ("level", "threshold") else "value"
                 yield Known(number.value, number.unit, caveat.about, role)
     for taken in model.breakdowns:
-        yield from _breakdown(taken)
+        yield from _breakdown(taken, named)
 
 
 def known_spans(model: ReportModel) -> Iterator[Span]:
@@ -78,13 +81,13 @@ def facts(model: ReportModel) -> Iterator[Fact]:
         yield from finding.facts
 
 
-def _row(row: EstimateRow) -> Iterator[Known]:
+def _row(row: EstimateRow, named: Pattern) -> Iterator[Known]:
     name = row.estimate.name
     for cell in row.estimate.cells:
         if cell.value is not None:
             yield Known(cell.value, row.display, name)
             if row.contrast:
-                yield _gap(cell.value, row.display, row.contrast.partition(" − ")[2], name)
+                yield _gap(cell.value, row.display, named(two_sides(row)[1]), name)
         for interval in cell.intervals:
             yield Known(float(Fraction(interval.level)), "proportion", "", "level")
     for side in row.sides:
@@ -96,7 +99,7 @@ def _row(row: EstimateRow) -> Iterator[Known]:
 
 
 def _gap(value: float, unit: str, other: str, owner: str = "") -> Known:
-    return Known(abs(value), unit, owner, "gap", f"{'above' if value > 0 else 'below'} {md(other)}")
+    return Known(abs(value), unit, owner, "gap", f"{'above' if value > 0 else 'below'} {other}")
 
 
 def missed(model: ReportModel) -> Iterator[str]:
@@ -127,13 +130,13 @@ def _fact(fact: Fact, model: ReportModel) -> Iterator[Known]:
         yield from (Known(fact.shortfall, shown, name, "shortfall") for name in names)
 
 
-def _breakdown(found: Breakdown) -> Iterator[Known]:
+def _breakdown(found: Breakdown, named: Pattern) -> Iterator[Known]:
     for arm in found.arms:
         everywhere = (arm.everywhere_lowest, arm.everywhere_highest)
         yield from (
             Known(rate, "proportion") for rate in (arm.rate, *(part.rate for part in (*arm.parts, *everywhere)))
         )
-        yield from (_gap(arm.rate - other.rate, "pp", other.arm) for other in found.arms if other is not arm)
+        yield from (_gap(arm.rate - other.rate, "pp", named(other.arm)) for other in found.arms if other is not arm)
     for move in found.directions:
         yield from (Known(value, "pp") for value in (move.lowest, move.highest))
     for place in found.places:

@@ -1,8 +1,8 @@
 """The prose checker: every number that a report says in prose must be a number of results.json.
 
-Fenced blocks and tables are left alone (tables are printed from the model cell by cell). Registered text and
-reasons that stand in results.json word for word may be quoted. Every other number must be a value of the model
-with the right unit, rounded to the digits that are printed, and in its own role: a threshold stands after
+Fenced blocks and tables are left alone (tables are printed from the model cell by cell). Registered text, names and
+reasons that stand in results.json word for word may be quoted (``reports.names``). Every other number must be a value
+of the model with the right unit, rounded to the digits that are printed, and in its own role: a threshold stands after
 ``registered``, a shortfall before ``short of``, the ends of an interval stand together. Where a passage names
 estimates, its numbers must belong to one of them.
 """
@@ -15,9 +15,10 @@ from fractions import Fraction
 
 from harness.core.numbers import SMALLEST_P, format_threshold
 from reports.counted import Counted, counted
-from reports.escape import AT, md
+from reports.escape import AT, OPEN, md, unmarked
 from reports.known import Known, Span, known_numbers, known_spans, missed
-from reports.quotes import code_texts, quotable
+from reports.names import Names
+from reports.quotes import code_texts
 from reports.records import ReportModel
 from reports.templating import sample_head, sample_line
 
@@ -32,7 +33,7 @@ _WORD = re.compile(r"(?<![\w.#/^,−+-])(?=[\w./-]*[^\W\d_])(?=[\w./-]*\d)[\w./-
 """Words with digits in them; numbers alone are judged as numbers."""
 _WRITTEN_NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _WRITTEN = re.compile(rf"(?i)\b(?:{'|'.join(_WRITTEN_NUMBERS)})(?= of \d)")
-_GAP = re.compile(r"(?:above|below) \w")
+_GAP = re.compile(r"(?:above|below) \S")
 _MISSED = re.compile(rf"{_DIGITS}(?:{_UNIT})? (?:short of|over) the registered {_DIGITS}(?:{_UNIT})?")
 _CONDITION = re.compile(r"[\d,]+ hits? in [\d,]+ completion")
 _SAMPLE = ("**Hit** —", "**Miss** —")
@@ -49,15 +50,21 @@ _UNITS = {
 
 
 def check_prose(markdown: str, model: ReportModel) -> list[str]:
-    """Return a sentence for every number in the prose that results.json does not carry."""
+    """Return a sentence for every number in the prose that results.json does not carry.
+
+    Args:
+        markdown: A report; with marks around user text (``reports.escape.marking``) no name is mistaken for prose.
+        model: What the report was written from.
+    """
     return _Checker(model).check(markdown)
 
 
 class _Checker:
     def __init__(self, model: ReportModel) -> None:
-        self.numbers = list(dict.fromkeys(known_numbers(model)))
+        self.quotes = Names(model)
+        self.numbers = list(dict.fromkeys(known_numbers(model, self.quotes.pattern)))
         self.counts: dict[int, list[Counted]] = {}
-        for each in dict.fromkeys(counted(model)):
+        for each in dict.fromkeys(counted(model, self.quotes.pattern)):
             self.counts.setdefault(each.value, []).append(each)
         self.missed = set(missed(model))
         self.words = set(_named_words(model))
@@ -69,30 +76,31 @@ class _Checker:
         self.conditions = {" ".join(str(sample_line(each)).split()) for each in model.conditions}
         self.spans = list(known_spans(model))
         self.names = {row.estimate.name for row in model.estimates}
-        self.quotes = _pattern(model)
         self.code = set(code_texts(model))
         notes = (*model.differs, *model.allow)
         self.issues = {*model.registration.parents, *(note.source for note in notes)}
 
     def check(self, markdown: str) -> list[str]:
-        wrong = []
+        wrong, marked = [], OPEN in markdown
         for passage in _passages(markdown):
-            if passage.startswith(_SAMPLE):
-                wrong += [] if passage in self.heads else [f"a sample that is none: “{passage[:77]}…”"]
+            shown = unmarked(passage)
+            if shown.startswith(_SAMPLE):
+                wrong += [] if shown in self.heads else [f"a sample that is none: “{shown[:77]}…”"]
                 continue
-            if _CONDITION.search(passage):
-                wrong += [] if passage in self.conditions else [f"hits of no arm: “{passage[:77]}…”"]
+            readings = self.quotes.readings(passage.replace(AT, "@"))
+            if _CONDITION.search(readings[0]):
+                wrong += [] if shown in self.conditions else [f"hits of no arm: “{shown[:77]}…”"]
                 continue
-            short = passage if len(passage) <= 80 else passage[:77] + "…"
-            wrong += [f"{found} in “{short}”" for found in self._passage(passage)]
+            short = shown if len(shown) <= 80 else shown[:77] + "…"
+            read = [list(self._passage(text, marked=marked)) for text in readings]
+            wrong += [f"{found} in “{short}”" for found in min(read, key=len)]
         return wrong
 
-    def _passage(self, passage: str) -> Iterator[str]:
+    def _passage(self, passage: str, *, marked: bool) -> Iterator[str]:
         # Code first: a quotable word inside it (an estimand called rho) must not be cut out of p(abs(rho) > 0).
-        passage = passage.replace(AT, "@")
         spans = [match[2].strip() for match in _CODE.finditer(passage)]
         text = _CODE.sub(" ", passage)
-        text = self.quotes.sub(" ", text) if self.quotes else text
+        text = text if marked else self.quotes.found(text)
         yield from (f"`{span}`" for span in spans if any(c.isdigit() for c in span) and span not in self.code)
         yield from (f"#{issue}" for issue in re.findall(r"(?<!&)#(\d+)\b", text) if issue not in self.issues)
         about = {span for span in spans if span in self.names}
@@ -112,15 +120,6 @@ class _Checker:
         if whole is not None and any(_same_count(match, each, about) for each in self.counts.get(whole, ())):
             return True
         return any(_same_number(match, known, about) for known in self.numbers)
-
-
-def _pattern(model: ReportModel) -> re.Pattern[str] | None:
-    """A pattern of the texts that may be quoted, longest first; bare numbers are never among them."""
-    texts = {str(md(text)).replace(AT, "@") for text in quotable(model) if re.search(r"[^\W\d_]{2}", text)}
-    if not texts:
-        return None
-    ordered = sorted(texts, key=lambda text: (-len(text), text))
-    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
 
 
 def _passages(markdown: str) -> Iterator[str]:
@@ -202,7 +201,7 @@ def _same_number(match: re.Match[str], known: Known, about: set[str]) -> bool:
         return False
     if known.role == "level" and not after.startswith("interval"):
         return False
-    if known.role == "gap" and not re.match(rf"{re.escape(known.after)}(?!\w)", after):
+    if known.role == "gap" and not re.match(rf"{known.after}(?!\w)", after):
         return False
     if known.role in ("value", "threshold") and (_GAP.match(after) or after.startswith(_AFTER_SHORTFALL)):
         return False

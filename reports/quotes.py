@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reports.known import facts
-from reports.records import ReportModel
+from reports.records import ReportModel, two_sides
 from reports.samples import asked
 
 
@@ -36,6 +36,37 @@ def quotable(model: ReportModel) -> Iterator[str]:
         yield from (level for cell in row.estimate.cells for level in cell.at.values())
     for condition in model.conditions:
         yield from (text for sample in condition.samples for text in (sample.persona, asked(sample)))
+
+
+def names(model: ReportModel) -> Iterator[str]:
+    """Yield what arms, levels, hypotheses and gates are called, whatever that is: a word, a number, a sentence."""
+    yield from model.registration.arms
+    yield from (result.name for result in model.decision.hypotheses)
+    yield from (finding.name for finding in (*model.decision.gates, *model.decision.kills))
+    for row in model.estimates:
+        yield from (*two_sides(row), *(side.label for side in row.sides))
+        places = [cell.at for cell in row.estimate.cells]
+        yield from (text for at in places for text in (*at, *at.values(), *_placed(at)))
+    yield from (text for fact in facts(model) for text in (*fact.at.values(), *_placed(fact.at)))
+    for found in model.comparisons:
+        yield from (found.label, *found.levels, "-".join(found.levels))
+        yield from (found.spread.low_at, found.spread.high_at) if found.spread else ()
+    for caveat in model.caveats:
+        yield from (caveat.about, *caveat.words.values())
+    for taken in model.breakdowns:
+        yield from (text for arm in taken.arms for text in (arm.arm, *(part.level for part in arm.parts)))
+        yield from (text for level in taken.pool.values() for text in level)
+        yield from (taken.places_reason, taken.places_reason[:1].upper() + taken.places_reason[1:])
+        yield taken.length.reason if taken.length else ""
+    for condition in model.conditions:
+        yield from (condition.name, condition.label)
+    yield from (text for design in model.designs for text in (design.name, design.kind, design.source))
+
+
+def _placed(at: Mapping[str, str]) -> Iterator[str]:
+    """Yield a place as sentences write it, dim by dim and in one."""
+    places = [f"{dim} {level}" for dim, level in at.items()]
+    yield from (*places, ", ".join(places))
 
 
 def code_texts(model: ReportModel) -> Iterator[str]:

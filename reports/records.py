@@ -107,6 +107,14 @@ class EstimateRow(Record):
     tests: tuple[PRow, ...] = ()
 
 
+def two_sides(row: EstimateRow) -> tuple[str, str]:
+    """Return the names of a contrast's two sides. A name may hold the sign between them, so labels come first."""
+    if len(row.sides) == 2:
+        return row.sides[0].label, row.sides[1].label
+    left, _, right = row.contrast.partition(" − ")
+    return left, right
+
+
 class Mark(Record):
     """A registered line on an estimate's scale: a threshold of a hypothesis, a gate or a kill.
 

@@ -26,7 +26,7 @@ from reports.records import ReportModel, RunInfo
 from reports.run_file import replace as _replace
 from reports.samples import PER_CONDITION
 from reports.tables import TextTable
-from reports.templating import environment, tidy
+from reports.templating import environment, plain, tidy
 
 if TYPE_CHECKING:
     from reports.figures import Figure
@@ -94,9 +94,9 @@ def _rendered(
     model: ReportModel, run: RunInfo, drawn: Sequence[Figure], completions: Browser | None, figures: bool
 ) -> tuple[dict[str, bytes], list[str]]:
     """Return the report's files by name, and the numbers of its prose that are not in results.json."""
-    words = _words(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
-    text = _markdown(words)
-    wrong = check_prose(text, model)
+    words, marked = _marked(model, run, links=[_link(figure) for figure in drawn], drawn=figures)
+    text = escape.unmarked(marked)
+    wrong = check_prose(marked, model)
     if wrong:
         text = _with_warning(text, wrong)
     made = {f"figures/{figure.name}{suffix}": data for figure in drawn for suffix, data in figure.files.items()}
@@ -108,11 +108,22 @@ def _rendered(
 
 def clean_result(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink] = (), drawn: bool = True) -> str:
     """Return clean_result.md. The first figure is the hero; ``drawn`` says whether figures were asked for."""
-    return _markdown(_words(model, run, links=links, drawn=drawn))
+    return escape.unmarked(marked_result(model, run, links=links, drawn=drawn))
 
 
-def _markdown(words: Mapping[str, Any]) -> str:
-    return tidy(environment().get_template(CLEAN_RESULT).render(words))
+def marked_result(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink] = (), drawn: bool = True) -> str:
+    """Return clean_result.md with marks around user text, as the prose checker reads it."""
+    return _marked(model, run, links=links, drawn=drawn)[1]
+
+
+def _marked(
+    model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], drawn: bool
+) -> tuple[Mapping[str, Any], str]:
+    """Return what clean_result.md says, and the file itself with marks around user text."""
+    with escape.marking():
+        words = _words(model, run, links=links, drawn=drawn)
+        text = tidy(environment().get_template(CLEAN_RESULT).render(words))
+    return {name: plain(value) for name, value in words.items()}, text
 
 
 def _words(model: ReportModel, run: RunInfo, *, links: Sequence[FigureLink], drawn: bool) -> dict[str, Any]:
@@ -169,10 +180,10 @@ def _story(model: ReportModel, run: RunInfo | None = None) -> dict[str, Any]:
     }
 
 
-def _clean(model: ReportModel) -> str:
+def _clean(model: ReportModel) -> Markup:
     """What there is to say where nothing went wrong; without gates nothing could."""
     gates = "No gate failed" if model.tally["gates"] else "No gate was registered"
-    return f"{gates}, nothing was left out and no departure is on record."
+    return Markup(f"{gates}, nothing was left out and no departure is on record.")
 
 
 def _overrun(run: RunInfo | None) -> list[Markup]:
@@ -202,15 +213,15 @@ def _departures(model: ReportModel, which: str) -> TextTable:
     return TextTable((first, "at", "because"), rows)
 
 
-def _samples_intro(model: ReportModel) -> str:
+def _samples_intro(model: ReportModel) -> Markup:
     if model.conditions:
-        return (
+        return Markup(
             f"At most {PER_CONDITION} per arm, half of them hits where there are enough of both: by name and question, "
             "one of each persona before a second of any. Long ones are cut."
         )
     if model.sampled:
-        return "This registration samples completions, but none is stored for this run."
-    return "No completions were sampled: this registration reads numbers that were recorded or probed."
+        return Markup("This registration samples completions, but none is stored for this run.")
+    return Markup("No completions were sampled: this registration reads numbers that were recorded or probed.")
 
 
 def _artifacts(model: ReportModel, links: Sequence[FigureLink]) -> TextTable:

@@ -41,7 +41,7 @@ def _written(model: ReportModel) -> str:
     parts = ["counts as support"] if model.tally["hypotheses"] else ["is measured"]
     parts += ["would end the line of work"] if model.tally["kills"] else []
     parts += ["each outcome leads to"] if model.registered_outcomes else []
-    what = listed([f"what {part}" for part in parts])
+    what = listed([Markup(f"what {part}") for part in parts])
     return f"W{what[1:]} {'was' if len(parts) == 1 else 'were'} written down as"
 
 
@@ -111,7 +111,7 @@ def _rules(model: ReportModel) -> str:
     tally = model.tally
     rules = [count_noun(tally["clauses"], "clause")]
     rules += [count_noun(tally[f"{word}s"], word) for word in ("gate", "kill") if tally[f"{word}s"]]
-    return f"{listed(rules)}, judged mechanically: true, false or unknown."
+    return f"{listed([Markup(rule) for rule in rules])}, judged mechanically: true, false or unknown."
 
 
 def next_steps(model: ReportModel) -> list[Markup]:

@@ -49,11 +49,22 @@ def references(parents: Sequence[str]) -> Markup:
 
 def claimed(claim: str) -> Markup:
     """Write a claim so that it can follow ``that``: no full stop, and no capital unless it is a name."""
+    return md(_claimed(claim))
+
+
+def _claimed(claim: str) -> str:
     text = claim.strip().rstrip(".")
     first = text.split(" ")[0]
     if first[1:] == first[1:].lower() and not any(char.isdigit() for char in first):
         text = text[:1].lower() + text[1:]
-    return md(text)
+    return text
+
+
+def headed(claim: str) -> Markup:
+    """Write a claim as a title begins with it: a capital, unless its first word is a name (``b``, ``x_1``)."""
+    text = _claimed(claim)
+    first = text.partition(" ")[0]
+    return md(f"{text[:1].upper()}{text[1:]}" if len(first) > 1 and first.isalpha() else text)
 
 
 def fact(found: Fact, model: ReportModel, told: Container[str] = ()) -> Markup:

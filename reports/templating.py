@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -35,6 +37,7 @@ def environment() -> Environment:
         fence=escape.fence,
         bullets=_bullets,
         table=_table,
+        condition_head=_condition_head,
         sample_line=sample_line,
         sample_head=sample_head,
     )
@@ -54,6 +57,10 @@ def _table(found: TextTable) -> Markup:
 def _in_table(value: object) -> str:
     text = str(escape.md(value))
     return text if text else " "
+
+
+def _condition_head(condition: Condition) -> Markup:
+    return Markup(f"Condition: {escape.md(condition.name)}")
 
 
 def sample_line(condition: Condition) -> Markup:
@@ -76,6 +83,18 @@ def sample_head(sample: Sample, length: int) -> Markup:
         else ""
     )
     return Markup(f"**{kind}** — {escape.md(sample.persona)}, asked “{escape.md(asked(sample))}”{cut}{shown}:")
+
+
+def plain(value: Any) -> Any:
+    """Take the marks out of text, in whatever lists and tables it stands."""
+    if isinstance(value, str):
+        return escape.unmarked(value)
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, TextTable):
+        rows = tuple(tuple(escape.unmarked(cell) for cell in row) for row in value.rows)
+        return replace(value, rows=rows, about=plain(value.about))
+    return value
 
 
 def tidy(text: str) -> str:

@@ -46,8 +46,11 @@ def conclude(session: Session, registration: Registration) -> Conclusion:
         lines += [blocks.headline(decision), *(f"  {line}" for line in blocks.details(decision))]
         noted = tuple(github.annotate(registration.path, decision, lenient=session.options.lenient))
         report = _written(session, registration)
+    except PreregError as error:  # its message says what to do; where the program stood helps nobody
+        said = (f"{registration.bound.id}: ERROR: {line}" for line in str(error).splitlines())
+        return Conclusion((*lines, *said), failed=True, noted=noted)
     except Exception as error:  # a verdict stands without its report, and both have to be told
-        plain = isinstance(error, OSError | PreregError | JobError)  # of the disk or the store, and not of the program
+        plain = isinstance(error, OSError | JobError)  # of the disk or the store, and not of the program
         text = str(error) if plain else "".join(traceback.format_exception(error))
         reason = textwrap.indent(text, "    ").rstrip()
         head = f"{registration.bound.id}: ERROR: the report could not be written:"
