@@ -20,6 +20,8 @@ _OF = {
     "pearson": "the correlation of", "spearman": "the rank correlation of", "tau": "Kendall's tau of",
     "slope": "the slope of", "aoc": "the area over the curve of", "successive": "the steps between neighbours of",
 }  # fmt: skip
+_AFTER = ("abs", "leave_one_out")
+"""Functions whose words stand behind what they are taken of."""
 _COLUMNS = {"truncated": "truncated share"}
 _MOST_CELLS = 400
 """Cells of a named table up to which each can be recognised by its name."""
@@ -112,6 +114,17 @@ class Values:
             return named.phrase
         return self._describe(tree, text, inside=True)
 
+    def _operand(self, tree: Value, text: str, inside: bool) -> str:
+        """One of several parts, in brackets where it is spelled out and so would run into the words around it."""
+        said = self._part(tree, text, inside)
+        of_one = isinstance(tree, Call) and tree.fn not in _AFTER and [self._is_one(arg, text) for arg in tree.args]
+        return said if self._is_one(tree, text) or of_one == [True] else f"({said})"
+
+    def _is_one(self, tree: Value, text: str) -> bool:
+        """Whether a formula is said by one noun: a column, a quantity or the name of what has been explained."""
+        named = self._named(tree, text)
+        return isinstance(tree, Num | Ref) or (named is not None and named.expression.name in self.told)
+
     def _describe(self, tree: Value, text: str, *, inside: bool = False) -> str:
         match tree:
             case Num():
@@ -119,7 +132,7 @@ class Values:
             case Ref():
                 return self._ref(tree)
             case Neg():
-                return f"minus {self._part(tree.of, text, inside)}"
+                return f"minus {self._operand(tree.of, text, inside)}"
             case Op():
                 return self._op(tree, text, inside)
             case Call():
@@ -192,18 +205,12 @@ class Values:
                     "".join(phrase for dim, phrase in phrases.items() if dim not in common) for phrases in (mine, other)
                 )
                 return f"{self._noun(left)}{first} {_OPERATORS[tree.op]} that{second}{',' if both else ''}{both}"
-        parts = [self._part(part, text, inside) for part in (left, right)]
-        first, second = (
-            f"({said})" if isinstance(part, Op) and not self._named(part, text) else said
-            for said, part in zip(parts, (left, right), strict=True)
-        )
+        first, second = (self._operand(part, text, inside) for part in (left, right))
         return f"{first} {_OPERATORS[tree.op]} {second}"
 
     def _call(self, tree: Call, text: str, inside: bool) -> str:
-        parts = [self._part(arg, text, inside) for arg in tree.args]
-        if len(parts) > 1:
-            parts = [f"({said})" if isinstance(arg, Op) and not self._named(arg, text) else said
-                     for said, arg in zip(parts, tree.args, strict=True)]  # fmt: skip
+        alone = len(tree.args) == 1 and tree.fn != "abs" and isinstance(tree.args[0], Call)
+        parts = [(self._part if alone else self._operand)(arg, text, inside) for arg in tree.args]
         over = f" over {listed(map(plural_of, tree.over))}" if tree.over else ""
         if tree.fn in _EXTREMES:
             one, two = _EXTREMES[tree.fn]
