@@ -251,11 +251,11 @@ def test_a_stored_simulation_is_read(tmp_path: Path) -> None:
     (tmp_path / "simulations").mkdir()
     stored = tmp_path / "simulations" / f"{bound.meaning}.json"
 
-    def said(null: float, expect: float, changed: int = 1) -> list[tuple[str, str]]:
+    def said(null: float, expect: float, changed: int = 1, name: str = "H1.more") -> list[tuple[str, str]]:
         content = {
             "points": {"null": {"supported": null}, "expect": {"supported": expect}},
             "details": {"null": {"errors": {"supported": 0.004}}},
-            "dropped": [{"name": "H1.more", "changed": changed, "of": 2000}],
+            "dropped": [{"name": name, "changed": changed, "of": 2000}],
         }
         stored.write_text(json.dumps(content))
         return [(f.severity, f.reason) for f in power(bound, tmp_path)]
@@ -264,6 +264,8 @@ def test_a_stored_simulation_is_read(tmp_path: Path) -> None:
     assert said(0.01, 0.5) == [("warning", "P(supported) is 50% when the effects are as expected")]
     assert said(0.2, 0.9) == [("error", "P(supported) is 20.0% when there is no effect, above 5%")]
     assert said(0.01, 0.9, 0) == [("note", "without 'H1.more' 0 of 2000 simulated verdicts change")]
+    assert said(0.01, 0.9, 0, "kill.none") == [("note", "without 'kill.none' 0 of 2000 simulated verdicts change")]
+    assert said(0.01, 0.9, 0, "gate.learnt") == [], "a positive control is there for what is not simulated"
 
 
 # --- the others ---
