@@ -155,6 +155,9 @@ class _Page:
         for row in self.bound.triage:
             when = "Otherwise" if row.criterion is None else f"If {self.criteria.say(row.criterion)}"
             yield from lines(f"{when}: {row.reads} -> {row.next}", 2, "- ")
+        if any(row.criterion is not None for row in self.bound.triage):
+            unknown = "If what would choose one of these is unknown, as when a hypothesis that it reads is inconclusive"
+            yield from lines(f"{unknown}: no registered outcome applies.", 2, "- ")
 
     def _confidence(self) -> Iterator[str]:
         said = []

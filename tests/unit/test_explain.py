@@ -192,3 +192,8 @@ def test_nothing_heavy_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code, str(ROOT / "preregs" / "issue_310_v2.yaml")], cwd=ROOT,
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert done.stdout.endswith("HEAVY []\n")
+
+
+def test_what_follows_an_inconclusive_result_is_said() -> None:
+    unknown = "If what would choose one of these is unknown, as when a hypothesis that it reads is inconclusive"
+    assert f"Otherwise: no -> stop - {unknown}: no registered outcome applies." in said()

@@ -129,3 +129,8 @@ def test_it_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_the_choices_are_those_that_exist() -> None:
     assert set(FROM) == set(KINDS)
+
+
+def test_no_row_promises_what_an_inconclusive_result_leads_to(made: tuple[str, Path]) -> None:
+    """Where a hypothesis is inconclusive no row applies, ``otherwise`` included: see ``language.md``."""
+    assert not [row for row in load_bound(made[1]).triage if "inconclusive" in f"{row.reads} {row.next}"]
