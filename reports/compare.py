@@ -61,8 +61,13 @@ class Ruling(Record):
 
     @property
     def changed(self) -> bool:
-        """Whether the two sides decided differently."""
-        return self.first != self.second
+        """Whether the two sides decided differently: what is on one side only was decided once."""
+        return self.in_both and self.first != self.second
+
+    @property
+    def in_both(self) -> bool:
+        """Whether both sides decided this."""
+        return bool(self.first and self.second)
 
 
 class RunComparison(Record):

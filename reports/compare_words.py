@@ -66,16 +66,19 @@ def _short(result: Result) -> Markup:
 
 
 def _rulings(rulings: Sequence[Ruling]) -> Iterator[str]:
-    changed = [ruling for ruling in rulings if ruling.changed]
-    if not changed:
-        yield "Every decision is the same on both sides."
+    both = [ruling for ruling in rulings if ruling.in_both]
+    changed, alone = [ruling for ruling in both if ruling.changed], len(rulings) - len(both)
+    of = f"{count_noun(len(both), 'decision')}{' on both sides' if alone else ''}"
+    rest = f"; {alone} {'is' if alone == 1 else 'are'} on one side only" if alone else ""
+    if changed:
+        yield f"{len(changed)} of {of} changed{rest}:"
     else:
-        yield f"{len(changed)} of {count_noun(len(rulings), 'decision')} changed:"
+        yield f"Every decision{' that is on both sides' if alone else ''} is the same{rest or ' on both sides'}."
     yield ""
     rows = [
         (md(f"{ruling.kind} {ruling.name}" if ruling.kind != ruling.name else ruling.kind), _said(ruling.first),
-         _said(ruling.second), "**changed**" if ruling.changed else "same")
-        for ruling in sorted(rulings, key=lambda ruling: not ruling.changed)
+         _said(ruling.second), "**changed**" if ruling.changed else "same" if ruling.in_both else "on one side only")
+        for ruling in sorted(rulings, key=lambda ruling: (not ruling.changed, not ruling.in_both))
     ]  # fmt: skip
     yield from _table(("decision", "first", "second", ""), rows)
 

@@ -97,6 +97,17 @@ def test_nothing_in_common_is_said(pair, tmp_path):
     assert "Only in the second: `r_cosine`" in markdown(found)
 
 
+def test_what_one_side_lacks_has_not_changed(pair, tmp_path):
+    found = compare(read_result(pair[0]), read_result(put(report_cases.correlation(), tmp_path)))
+    alone = [each for each in found.rulings if not (each.first and each.second)]
+    assert alone
+    assert not any(each.changed for each in alone)
+    changed, both = sum(each.changed for each in found.rulings), len(found.rulings) - len(alone)
+    text = markdown(found)
+    assert f"{changed} of {both} decisions on both sides changed; {len(alone)} are on one side only:" in text
+    assert text.count("| on one side only |") == len(alone) == text.count("not there")
+
+
 def test_other_units_and_formulas_are_told(pair, tmp_path):
     case = report_cases.supported()
     changed = {
