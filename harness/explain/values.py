@@ -11,7 +11,7 @@ from math import prod
 from harness.contracts.bound import Bound, BoundMeasure
 from harness.contracts.trees import Call, Expression, Neg, Num, Op, PValue, Ref, Value
 from harness.decide.subtrees import at_level
-from harness.explain.words import each, listed, number, plural_of
+from harness.explain.words import AVERAGED, each, listed, number, plural_of, read_at
 
 _OPERATORS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 _EXTREMES = {"min": ("the smallest", "the smaller of"), "max": ("the largest", "the larger of")}
@@ -143,7 +143,7 @@ class Values:
     # --- what is measured ---
 
     def _ref(self, ref: Ref) -> str:
-        return self._noun(ref) + "".join(self._phrases(ref).values())
+        return self._noun(ref) + read_at(self._phrases(ref).values())
 
     def _noun(self, ref: Ref) -> str:
         """The column, with the measure's name where it does not say the same, of whose personas."""
@@ -163,7 +163,7 @@ class Values:
                 continue
             if set(levels) == set(planned):
                 if len(planned) > 1 and self._is_setting(dim, measure):
-                    found[dim] = f" averaged over {plural_of(dim)}"
+                    found[dim] = f"{AVERAGED}{plural_of(dim)}"
                 elif dim == "arm" and len(planned) == 1:
                     found[dim] = self._at(dim, levels)
             else:
@@ -171,7 +171,8 @@ class Values:
         return found
 
     def _is_setting(self, dim: str, measure: BoundMeasure) -> bool:
-        return dim in measure.sweeps or dim in ("arm", "layer")
+        drawn = measure.inference.over if measure.inference else ()
+        return dim in measure.sweeps or dim not in ("persona", "question", "seed", *drawn)
 
     def _set(self, ref: Ref) -> str:
         """The registered set of personas that a reference reads; none where it keeps all that are measured."""
@@ -200,9 +201,9 @@ class Values:
             mine, other = self._phrases(left), self._phrases(right)
             common = {dim for dim in mine if mine[dim] == other.get(dim)}
             if len(common) < len(mine):
-                both = "".join(phrase for dim, phrase in mine.items() if dim in common)
+                both = read_at(phrase for dim, phrase in mine.items() if dim in common)
                 first, second = (
-                    "".join(phrase for dim, phrase in phrases.items() if dim not in common) for phrases in (mine, other)
+                    read_at(phrase for dim, phrase in phrases.items() if dim not in common) for phrases in (mine, other)
                 )
                 return f"{self._noun(left)}{first} {_OPERATORS[tree.op]} that{second}{',' if both else ''}{both}"
         first, second = (self._operand(part, text, inside) for part in (left, right))

@@ -17,6 +17,7 @@ from harness.core.numbers import plural_of as regular_plural
 WIDTH = 100
 """Columns of the page."""
 _width: ContextVar[int] = ContextVar("width", default=WIDTH)
+AVERAGED = " averaged over "
 MOST = 8
 """Names that are listed; of more, the first and their number."""
 
@@ -63,6 +64,14 @@ def singular(noun: str) -> str:
     return noun[:-1] if len(noun) > 3 and plural_of(noun) == noun else noun
 
 
+def read_at(phrases: Iterable[str]) -> str:
+    """Join what is said of a column's dims, and all that it is averaged over at the end, in one."""
+    found = list(phrases)
+    over = [phrase.removeprefix(AVERAGED) for phrase in found if phrase.startswith(AVERAGED)]
+    fixed = "".join(phrase for phrase in found if not phrase.startswith(AVERAGED))
+    return f"{fixed}{AVERAGED}{listed(over)}" if over else fixed
+
+
 def number(quantity: Num, beside: Value | None = None) -> str:
     """Write a registered quantity in the unit of what it is compared with; 0 has none."""
     if Fraction(quantity.value) == 0:
@@ -103,6 +112,7 @@ def stopped(text: str) -> str:
 
 
 __all__ = [
+    "AVERAGED",
     "WIDTH",
     "count_noun",
     "each",
@@ -110,6 +120,7 @@ __all__ = [
     "listed",
     "number",
     "plural_of",
+    "read_at",
     "sentence",
     "singular",
     "some",

@@ -197,3 +197,17 @@ def test_nothing_heavy_is_imported() -> None:
 def test_what_follows_an_inconclusive_result_is_said() -> None:
     unknown = "If what would choose one of these is unknown, as when a hypothesis that it reads is inconclusive"
     assert f"Otherwise: no -> stop - {unknown}: no registered outcome applies." in said()
+
+
+SETTINGS = "".join(f"  {dim}: {{{{levels: [{dim}_1, {dim}_2], primary: mean}}}}\n" for dim in ("model", "level"))
+SWEPT = BASE.replace("arm: dim, ", "arm: dim, model: dim, level: dim, ").replace(
+    "  persona: {{", f"{SETTINGS}  persona: {{{{"
+)
+
+
+def test_every_average_over_what_was_set_is_said() -> None:
+    """What is drawn again is told where the numbers generalise; what was set is never averaged silently."""
+    text = SWEPT.format(clause="shift > 10 pp", gate="counts[a, model_1] >= 5%", kill="ci(shift) < 5 pp", row="H1")
+    page = " ".join(explain(bind(read_text(text, file="toy.yaml", folder=Path()))).split())
+    assert "the counts rate in a at model model_1 averaged over levels is at least 5%" in page
+    assert "shift (the counts rate in b minus that in a, averaged over models and levels) is above 10 pp" in page
