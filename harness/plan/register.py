@@ -84,8 +84,11 @@ def amend_file(path: Path, because: str, place: Place, *, tsa: str = "") -> Seal
     target, where = seal_path(path), Where(str(path))
     if not target.exists():
         raise PreregError(Problem(where, "it is not sealed", hint=f"run: prereg seal {path}"))
-    if len(because.strip()) < _SHORTEST_REASON:
-        raise PreregError(Problem(where, "an amendment without a reason", "--because 'why this was changed'"))
+    reason = because.strip()
+    if len(reason) < _SHORTEST_REASON:
+        found = f"the reason '{reason}' is too short" if reason else "an amendment without a reason"
+        expected = f"at least {_SHORTEST_REASON} characters: --because 'why this was changed'"
+        raise PreregError(Problem(where, found, expected))
     seal = read_seal(target)
     faults = list(seal.faults())
     if faults:
@@ -98,7 +101,7 @@ def amend_file(path: Path, because: str, place: Place, *, tsa: str = "") -> Seal
     if found.bound.id != seal.id:
         raise PreregError(Problem(where, f"the seal is that of '{seal.id}'", "one id", "a new id is a new prereg"))
     _sealable(found, place.store)
-    entry = _entry(found, place, stamp=tsa, before=seal.entries, because=because.strip(), differences=differences)
+    entry = _entry(found, place, stamp=tsa, before=seal.entries, because=reason, differences=differences)
     entry = entry.sealed()
     return _written(replace(seal, entries=(*seal.entries, entry), head=entry.hash), tsa)
 

@@ -150,6 +150,8 @@ def test_an_amendment_needs_a_reason_and_a_seal_that_holds(repo: Repository) -> 
     repo.change("shift >= 0.5", "shift >= 0.3")
     with pytest.raises(PreregError, match="without a reason"):
         repo.amended(" ")
+    with pytest.raises(PreregError, match="the reason 'x' is too short; expected at least 3 characters"):
+        repo.amended(" x ")
     repo.edit(lambda seal: seal["entries"][0].update(author="Bob"))
     with pytest.raises(PreregError, match="its author was edited"):
         repo.amended()
