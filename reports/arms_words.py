@@ -86,6 +86,8 @@ def directions(pair: Pair) -> Markup:
         for size, at in ((move.lowest, move.lowest_at), (move.highest, move.highest_at))
     )
     span = f"from {low} to {high}"
+    if move.lowest == move.highest:
+        span = low if total == 1 else f"{format_value(move.lowest, 'pp', signed=True)} for each"
     return Markup(f"{listed_markup([head, *rest])}: {span}")
 
 

@@ -122,6 +122,22 @@ def test_lengths_are_told_apart_only_where_no_two_of_the_arms_overlap():
     assert "overlap" not in arms_words.length_sentence(pair._replace(found=found), asked)
 
 
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ({"C1": (0.0,), "C2": (1.0,)}, "1 of 1 persona is higher in C2 than in C1: +100.0 pp for a"),
+        ({"C1": (0.1, 0.2), "C2": (0.4, 0.5)}, "2 of 2 personas are higher in C2 than in C1: +30.0 pp for each"),
+        (
+            {"C1": (0.1, 0.2), "C2": (0.1, 0.2)},
+            "No persona is higher in C2 than in C1 and 2 are equal: 0.0 pp for each",
+        ),
+    ],
+)
+def test_one_value_is_no_range(rates, said):
+    found = taken_apart(rates, levels=("a", "b")[: len(rates["C1"])])
+    assert arms_words.directions(arms_words._pair(found, found.directions[0])).replace("+0.0", "0.0") == said
+
+
 def test_several_units_at_one_end_are_not_one():
     rates = {"C1": (0.0, 0.0, 0.0, 0.5), "C2": (0.0, 0.0, 0.0, 0.0)}
     found = taken_apart(rates)
