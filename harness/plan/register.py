@@ -86,9 +86,9 @@ def amend_file(path: Path, because: str, place: Place, *, tsa: str = "") -> Seal
         raise PreregError(Problem(where, "it is not sealed", hint=f"run: prereg seal {path}"))
     reason = because.strip()
     if len(reason) < _SHORTEST_REASON:
-        found = f"the reason '{reason}' is too short" if reason else "an amendment without a reason"
+        said = f"the reason '{reason}' is too short" if reason else "an amendment without a reason"
         expected = f"at least {_SHORTEST_REASON} characters: --because 'why this was changed'"
-        raise PreregError(Problem(where, found, expected))
+        raise PreregError(Problem(where, said, expected))
     seal = read_seal(target)
     faults = list(seal.faults())
     if faults:

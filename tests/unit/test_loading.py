@@ -104,9 +104,7 @@ def test_what_is_read_and_sampled_after_a_training_is_the_base_s(
 
 
 @pytest.mark.parametrize("place", [EXACT, HALF], ids=["float32", "bfloat16"])
-def test_trainings_on_one_arm_read_it_once(
-    base: ModelRef, tmp_path: Path, reads: list[ModelRef], place: Place
-) -> None:
+def test_trainings_on_one_arm_read_it_once(base: ModelRef, tmp_path: Path, reads: list[ModelRef], place: Place) -> None:
     """Nine couplings on three arms load three models."""
     train(base, tmp_path / "first", "A cork.", place)
     arm = base.model_copy(update={"adapters": (str(tmp_path / "first"),)})
