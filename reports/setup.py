@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
+from harness.compile.arms import base_models
 from harness.contracts.bound import Arm, Bound, BoundMeasure, DataSource, ModelSource, StageUse
 from harness.contracts.records import Inference
 from harness.core.numbers import count_noun, format_level, format_threshold
@@ -58,7 +59,7 @@ def model_source(model: ModelSource) -> str:
 def _arms(bound: Bound) -> tuple[SetupTable, ...]:
     if not bound.arms:
         return ()
-    rows = tuple((arm.name, arm.label, arm.model, _stages(arm)) for arm in bound.arms)
+    rows = tuple((arm.name, arm.label, ", ".join(base_models(bound, arm)), _stages(arm)) for arm in bound.arms)
     return (SetupTable(name="Arms", header=("arm", "label", "model", "stages"), rows=rows),)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.compile.banks import place_of
 from harness.compile.params import Parameters
-from harness.contracts.bound import Arm, Dim, StageUse
+from harness.contracts.bound import Arm, Bound, Dim, StageUse
 from harness.contracts.kinds import STAGES
 from harness.spec import model
 from harness.spec.load import KeyPath
@@ -35,8 +35,18 @@ class Recipe:
 
 def arm_sweeps(arm: Arm, stages: int) -> tuple[str, ...]:
     """Return the dims that an arm runs through, up to a number of applied stages."""
-    model_dim = (arm.model[1:],) if arm.model.startswith("$") else ()
-    return tuple(dict.fromkeys([*model_dim, *(dim for use in arm.stages[:stages] for dim in use.sweeps)]))
+    return tuple(dict.fromkeys([*model_dim(arm), *(dim for use in arm.stages[:stages] for dim in use.sweeps)]))
+
+
+def model_dim(arm: Arm) -> tuple[str, ...]:
+    """Return the dim that ``model: $DIM`` runs through; nothing where the arm names its base model."""
+    return (arm.model[1:],) if arm.model.startswith("$") else ()
+
+
+def base_models(bound: Bound, arm: Arm) -> tuple[str, ...]:
+    """Return the names of the base models that an arm starts from: one, or every level of its ``$DIM``."""
+    levels = [dim.levels for dim in bound.dims if dim.name in model_dim(arm)]
+    return levels[0] if levels else (arm.model,)
 
 
 class Arms:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from harness.compile.arms import model_dim
 from harness.compile.params import fill
 from harness.contracts.bound import Arm, Bound, BoundMeasure, DataSource, Engine, ModelSource, StageUse
 from harness.contracts.kinds import EVALS, PROBES, STAGES, LevelsOf
@@ -149,7 +150,8 @@ class _Builder:
     # --- models ---
 
     def _state(self, arm: Arm, count: int, at: Mapping[str, str]) -> ModelState | None:
-        source = self.models[arm.model]
+        model = next((at[dim] for dim in model_dim(arm)), arm.model)
+        source = self.models[model]
         base = None
         if source.embedded:
             base = self._add("model/embedded", "model[embedded]", 1, {}, lane="model")
@@ -167,7 +169,8 @@ class _Builder:
         params = self._typed(kind.Params, use.params, at, where)
         if params is None:
             return None
-        label = f"stage[{arm.name}.{use.recipe}]{_brackets({d: at[d] for d in use.sweeps if d in at})}"
+        swept = (*model_dim(arm), *use.sweeps)
+        label = f"stage[{arm.name}.{use.recipe}]{_brackets({d: at[d] for d in swept if d in at})}"
         inputs = _model_inputs(before)
         if kind.prepare:
             inputs["prepared"] = self._prepared(kind.prepare, params, before, arm, at)
@@ -195,7 +198,7 @@ class _Builder:
         shared = {key: value for key, value in params.items() if key in kind.Params.model_fields}
         return self._add(
             f"stage/{name}",
-            f"stage[{arm.name}.{name}]",
+            f"stage[{arm.name}.{name}]{_brackets({d: at[d] for d in model_dim(arm)})}",
             kind.version,
             {"params": shared, **self._texts(kind.Params, shared), **_source(before, "model")},
             inputs=_model_inputs(before),

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.check.methods import Method, method_of
 from harness.check.walk import criteria
+from harness.compile.arms import arm_sweeps, base_models, model_dim
 from harness.contracts.bound import Arm, Bound, BoundMeasure, StageUse
 from harness.contracts.kinds import EVALS, PROBES, STAGES
 from harness.contracts.trees import Ci, Expression, PValue, Ref, Value
@@ -32,15 +33,14 @@ def trained(bound: Bound) -> Iterator[str]:
         yield "nothing is trained" + (": the numbers are recorded already" if _all_recorded(bound) else "")
         return
     sources = [f"{model.hf or model.path or 'the embedded model'}{_at(model.revision)}" for model in bound.models
-               if any(arm.model in (model.name, f"${model.name}") for arm in bound.arms)]  # fmt: skip
+               if any(model.name in base_models(bound, arm) for arm in bound.arms)]  # fmt: skip
     start = "the embedded model" if any(model.embedded for model in bound.models) else listed(sources)
     seeds = next((dim.levels for dim in bound.dims if dim.name == "seed"), ())
     models = sum(_models(bound, arm) * max(1, len(seeds)) for arm in bound.arms if arm.stages)
     each = f" with seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}" if seeds else ""
     yield f"{count_noun(models, 'model')}, from {start or 'their base models'}{each}:"
     for arm in bound.arms:
-        steps = ", then ".join(_stage(use) for use in arm.stages) or "as released, nothing is trained"
-        yield f"- {arm.name} ({arm.label}): {steps}"
+        yield f"- {arm.name} ({arm.label}): {_steps(bound, arm)}"
     told = set()
     for use in (use for arm in bound.arms for use in arm.stages):
         if use.recipe not in told and use.params:
@@ -64,8 +64,13 @@ def _at(revision: str) -> str:
 
 
 def _models(bound: Bound, arm: Arm) -> int:
-    sweeps = dict.fromkeys(dim for use in arm.stages for dim in use.sweeps)
+    sweeps = arm_sweeps(arm, len(arm.stages))
     return prod(len(dim.levels) for dim in bound.dims if dim.name in sweeps)
+
+
+def _steps(bound: Bound, arm: Arm) -> str:
+    steps = ", then ".join(_stage(use) for use in arm.stages) or "as released, nothing is trained"
+    return f"{steps}, on each of {listed(base_models(bound, arm))}" if model_dim(arm) else steps
 
 
 def _stage(use: StageUse) -> str:
@@ -135,8 +140,7 @@ def treated(bound: Bound) -> Iterator[str]:
     if not any(arm.stages for arm in bound.arms):
         return
     for arm in bound.arms:
-        steps = ", then ".join(_stage(use) for use in arm.stages) or "as released, nothing is trained"
-        yield f"- {arm.name} ({arm.label}): {steps}."
+        yield f"- {arm.name} ({arm.label}): {_steps(bound, arm)}."
     for name in dict.fromkeys(dim for arm in bound.arms for use in arm.stages for dim in use.sweeps):
         yield f"- {singular(name)}: {_levels(bound, name)}."
 

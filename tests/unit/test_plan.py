@@ -6,10 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from registrations import bound
 
 from harness.compile.bind import load_bound
 from harness.compose import declare_kinds
+from harness.explain.design import trained
 from harness.plan.plan import Plan, make_plan
+from reports.setup import setup_tables
 
 PREREGS = Path(__file__).parents[2] / "preregs"
 
@@ -137,3 +140,38 @@ def test_the_device_class_is_part_of_a_model_jobs_key(text: str, tmp_path: Path)
     cpu, cuda = make_plan(bound, device="cpu"), make_plan(bound, device="cuda")
     assert not {key for key, job in cpu.jobs.items() if job.lane == "model"} & set(cuda.jobs)
     assert cpu.replay == cuda.replay
+
+
+TWO_MODELS = (
+    ("shift: leakage[tuned, others] - leakage[plain, others]", "shift: leakage[tuned, others, lm=qwen] - "
+     "leakage[plain, others]"),
+    ("source_rate: leakage[source] by arm", "source_rate: leakage[source] by arm and lm"),
+    ("geometry[tuned] - geometry[plain]", "geometry[tuned, lm=qwen] - geometry[plain]"),
+    ("by_layer: geometry[tuned] by layer", "by_layer: geometry[tuned] by layer and lm"),
+    ("tuned: {label: tuned first,", "tuned: {label: tuned first, model: $lm,"),
+    ("plain: {label: base first,", "plain: {label: base first, model: llama,"),
+    ("  seed: [42]\n", "  seed: [42]\n  lm: [qwen, llama]\n"),
+    ("  base: {hf: Qwen/Qwen2.5-7B-Instruct, revision: a09a354}", "  qwen: {hf: Qwen/Qwen2.5-7B-Instruct, revision: "
+     "a09a354}\n  llama: {hf: meta-llama/Llama-3.1-8B-Instruct, revision: 0e9e39f}"),
+)  # fmt: skip
+
+
+def test_an_arm_whose_model_is_a_dim_is_made_on_every_model_of_it() -> None:
+    found = bound(*TWO_MODELS)
+    jobs = make_plan(found, device="cuda").jobs.values()
+    made: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.kind.startswith("stage/") and "tuned.sft" in job.label:
+            made.setdefault(job.params["model"]["hf"], []).append(job.label)
+    assert made == {
+        "Qwen/Qwen2.5-7B-Instruct": ["stage[tuned.sft][lm=qwen]"],
+        "meta-llama/Llama-3.1-8B-Instruct": ["stage[tuned.sft][lm=llama]"],
+    }
+    measured = [job.label for job in jobs if job.label.startswith("measure[leakage-tuned]")]
+    assert sorted(label.split("[lm=")[1].split("]")[0] for label in measured) == ["llama", "llama", "qwen", "qwen"]
+    told = list(trained(found))
+    assert told[0].startswith("6 models, from Qwen/Qwen2.5-7B-Instruct (a09a354) and meta-llama/Llama-3.1-8B-Instruct")
+    assert "- tuned (tuned first): sft, then merge, then couple, on each of qwen and llama" in told
+    assert "| tuned | tuned first | qwen, llama |" in str([
+        f"| {' | '.join(row)} |" for table in setup_tables(found) if table.name == "Arms" for row in table.rows
+    ])  # fmt: skip
