@@ -15,6 +15,7 @@ from harness.core.errors import PreregError, Problem
 from harness.core.ident import file_digest
 from harness.spec.load import Document, KeyPath, load_document
 from harness.spec.read import Faults, shortened, shown
+from harness.spec.scalars import is_computable
 
 BUILTIN = Path(harness.__file__).parent.parent / "preregs" / "banks"
 """Where ``file: builtin/NAME.yaml`` looks: the banks that come with the package."""
@@ -55,6 +56,8 @@ def by_text(level: str, levels: tuple[str, ...]) -> str | None:
 
 
 def _number(text: str) -> Fraction | None:
+    if not is_computable(text):
+        return None
     try:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):

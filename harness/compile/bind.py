@@ -17,12 +17,12 @@ from harness.compile.rules import Rules
 from harness.compile.sources import bind_data, bind_models, bind_notes
 from harness.compile.values import Values
 from harness.contracts.bound import Arm, Bound, BoundMeasure, Dim
-from harness.core.errors import Problem
+from harness.core.errors import PreregError, Problem
 from harness.spec import model
 from harness.spec.formula import FormulaError, parse_estimand
 from harness.spec.load import Document, KeyPath, load_document
 from harness.spec.read import Faults, read_prereg
-from harness.spec.rehearsal import apply_rehearsal, check_rehearsal
+from harness.spec.rehearsal import Overlaid, apply_rehearsal, check_rehearsal
 from harness.spec.syntax import Arg
 
 T = TypeVar("T")
@@ -51,21 +51,40 @@ def bind(document: Document, *, rehearsal: bool = False, data_root: Path | None 
     Raises:
         PreregError: everything that is wrong with the file, each at its line.
     """
-    overlay = apply_rehearsal(document) if rehearsal else None
-    prereg, faults = read_prereg(overlay.document if overlay else document)
-    if overlay is None:
-        faults.problems += check_rehearsal(document)
-    replaced = _replaced_levels(document, overlay.overridden) if overlay else {}
-    return _Binder(prereg, faults, replaced, data_root, rehearsal).bound(
-        overridden=overlay.overridden if overlay else (),
-        embedded=bool(overlay and overlay.embedded),
-    )
+    if rehearsal:
+        overlay = apply_rehearsal(document)
+        return _rehearsed(document, overlay, data_root).bound(overridden=overlay.overridden, embedded=overlay.embedded)
+    prereg, faults = read_prereg(document)
+    faults.problems += _in_the_rehearsal(document, data_root)
+    return _Binder(prereg, faults, {}, data_root, rehearsal=False).bound(overridden=(), embedded=False)
+
+
+def _rehearsed(document: Document, overlay: Overlaid, data_root: Path | None) -> _Binder:
+    prereg, faults = read_prereg(overlay.document)
+    return _Binder(prereg, faults, _replaced_levels(document, overlay.overridden), data_root, rehearsal=True)
+
+
+def _in_the_rehearsal(document: Document, data_root: Path | None) -> list[Problem]:
+    """Return what is wrong with the overlay: what it may not touch, or else values and names that do not fit.
+
+    Without this a registration would be sealed whose rehearsal cannot run. Formulas are the registration's own.
+    """
+    problems = check_rehearsal(document)
+    if problems or not document.tree.get("rehearsal"):
+        return problems
+    try:
+        binder = _rehearsed(document, apply_rehearsal(document), data_root)
+    except PreregError as error:
+        return list(error.problems)
+    binder.tables([])
+    return binder.faults.problems
 
 
 def _replaced_levels(document: Document, overridden: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Return the levels that a rehearsal replaced, by dim, where they were written in the file."""
     replaced = {}
-    for name, dim in document.tree.get("dims", {}).items():
+    dims = document.tree.get("dims", {})
+    for name, dim in dims.items() if isinstance(dims, dict) else ():
         levels = dim.get("levels") if isinstance(dim, dict) else dim
         if isinstance(levels, list) and f"dims.{name}.levels" in overridden:
             replaced[name] = tuple(str(level) for level in levels)
@@ -86,12 +105,7 @@ class _Binder:
         """Return the bound registration, or raise everything that is wrong."""
         prereg, faults, rehearsal = self.prereg, self.faults, self.rehearsal
         missing: list[tuple[KeyPath, str]] = []
-        dims = bind_dims(prereg, faults, self.replaced)
-        if "arm" in prereg.dims and prereg.arms:
-            faults.add(("dims", "arm"), "arms are declared twice", "under arms: alone")
-        parameters = Parameters(dims, prereg.judges, faults)
-        arms = Arms(prereg, dims, parameters, faults, self.replaced, missing).bind()
-        measures = Measures(prereg, dims, arms, parameters, faults, missing, self.data_root).bind()
+        dims, arms, measures = self.tables(missing)
         names = self._names(dims, arms, measures)
         rules = Rules(prereg, faults, names, self._values(names))
         rules.bind()
@@ -112,6 +126,18 @@ class _Binder:
             differs=differs, allow=allow, missing=tuple(self._missing(missing)),
         )  # fmt: skip
         return bound.model_copy(update={"meaning": meaning_of(bound, prereg, faults.document.folder)})
+
+    def tables(
+        self, missing: list[tuple[KeyPath, str]]
+    ) -> tuple[dict[str, Dim], dict[str, Arm], dict[str, BoundMeasure]]:
+        """Return the dims, arms and measures that could be bound; ``missing`` gathers what is not implemented yet."""
+        prereg, faults = self.prereg, self.faults
+        dims = bind_dims(prereg, faults, self.replaced)
+        if "arm" in prereg.dims and prereg.arms:
+            faults.add(("dims", "arm"), "arms are declared twice", "under arms: alone")
+        parameters = Parameters(dims, prereg.judges, faults)
+        arms = Arms(prereg, dims, parameters, faults, self.replaced, missing).bind()
+        return dims, arms, Measures(prereg, dims, arms, parameters, faults, missing, self.data_root).bind()
 
     def _names(self, dims: Mapping[str, Dim], arms: Mapping[str, Arm], measures: Mapping[str, BoundMeasure]) -> Names:
         prereg = self.prereg

@@ -13,7 +13,9 @@ from harness.core.registry import did_you_mean
 from harness.spec import model
 from harness.spec.load import KeyPath
 from harness.spec.read import Faults
-from harness.spec.scalars import is_range, parse_range
+from harness.spec.scalars import LARGEST, is_range, parse_int, parse_range
+
+SEED = "seed"
 
 
 def bind_dims(prereg: model.Prereg, faults: Faults, replaced: Mapping[str, tuple[str, ...]]) -> dict[str, Dim]:
@@ -53,6 +55,8 @@ class _Dims:
             sets = self._sets(name, spec, levels)
             primary = self._primary(name, spec, levels)
             self._columns(name, spec, levels)
+            if name == SEED and self.prereg.arms:
+                self._seeds(levels)
             if len(self.faults.problems) == before:
                 self.dims[name] = Dim(
                     name=name, levels=levels.names, sets=sets, primary=primary, unit=spec.unit,
@@ -177,6 +181,22 @@ class _Dims:
             known = [*levels.names, *self.prereg.choose, "mean"]
             self.faults.unknown(("dims", name, "primary"), f"level of {name}", spec.primary, known)
         return found or ""
+
+    def _seeds(self, levels: Levels) -> None:
+        """Check what models are trained and sampled with; in a recorded table a run may be called anything."""
+        document = self.faults.document
+        inside: KeyPath = ("dims", SEED, "levels") if ("dims", SEED, "levels") in document.spots else ("dims", SEED)
+        first: dict[int, str] = {}
+        for index, level in enumerate(levels.names):
+            try:
+                seed = parse_int(level)
+            except ValueError:
+                seed = -1
+            if seed < 0:
+                expected = f"a whole number from 0 to {LARGEST:,}"
+                self.faults.add((*inside, index), f"found '{level}'", expected, value=True)
+            elif first.setdefault(seed, level) != level:
+                self.faults.add((*inside, index), f"'{level}' is the seed '{first[seed]}' again", "each seed once")
 
     def _columns(self, name: str, spec: model.Dim, levels: Levels) -> None:
         for index, column in enumerate(spec.columns):

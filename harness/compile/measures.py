@@ -16,8 +16,9 @@ from harness.contracts.kinds import EVALS, PROBES, Measure
 from harness.contracts.records import Column, FileRef, Inference
 from harness.core.registry import did_you_mean
 from harness.spec import model
+from harness.spec.expected import known_keys
 from harness.spec.load import KeyPath
-from harness.spec.read import Faults, known_keys
+from harness.spec.read import Faults
 from harness.spec.scalars import Quantity
 
 ARM = "arm"

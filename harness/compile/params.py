@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from harness.compile.banks import place_of
 from harness.contracts.bound import Dim
 from harness.contracts.kinds import LevelsOf
 from harness.contracts.records import Record
 from harness.core.registry import did_you_mean
+from harness.spec.expected import known_keys
 from harness.spec.load import KeyPath
-from harness.spec.read import Faults, known_keys, report
+from harness.spec.read import Faults, report
+from harness.spec.scalars import LARGEST
+
+_WRONG = PydanticCustomError(
+    "unwritable_number", f"a finite number, and a whole one within ±{LARGEST:,}: others cannot be stored"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,27 @@ def fill(params: type[Record], raw: Mapping[str, Any], levels: Mapping[str, str 
         if key in fields and fields[key].many and isinstance(value, str):
             value = [value]
         filled[key] = value
-    return params.model_validate(filled)
+    record = params.model_validate(filled)
+    unwritable = [
+        InitErrorDetails(type=_WRONG, loc=loc, input=value)
+        for loc, value in _numbers(record.model_dump(by_alias=True), ())
+        if not (math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST)
+    ]
+    if unwritable:
+        raise ValidationError.from_exception_data(params.__name__, unwritable)
+    return record
+
+
+def _numbers(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int | float]]:
+    """Yield every number in typed parameters and its place."""
+    if isinstance(value, int | float):
+        yield loc, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, (*loc, key))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _numbers(item, (*loc, index))
 
 
 def _filled(value: Any, levels: Mapping[str, str | tuple[str, ...]]) -> Any:

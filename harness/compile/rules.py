@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from harness.compile.criteria import Criteria, Place
 from harness.compile.references import Broken, Names
-from harness.compile.units import fitted
+from harness.compile.units import fitted, interval_of
 from harness.compile.values import Values
 from harness.contracts.bound import Choice, Clause, ConfidenceClaim, Hypothesis, TriageRow
 from harness.contracts.trees import Criterion, Expression, Num, expression_id
@@ -149,6 +149,8 @@ class Rules:
         given = fitted(given, of.unit, arg.of)
         if not given.bare and of.unit not in ("any", given.unit):
             raise FormulaError(f"a value in {given.unit}", f"one in {of.unit}, as '{estimand}'")
+        if not of.low <= given.low <= of.high:
+            raise FormulaError(f"found '{text}'", f"a value in {interval_of(of)}, as '{estimand}'")
         return str(given.tree.value) if isinstance(given.tree, Num) else ""
 
     def _choice(self, name: str, spec: model.Choose) -> None:

@@ -139,9 +139,14 @@ def check_attainable(left: Typed, right: Typed, nodes: tuple[Node, Node]) -> Non
             continue
         raise FormulaError(
             f"{_shown(limit.low, limit.unit)} can never be reached",
-            f"a threshold in {_shown(value.low, value.unit)} .. {_shown(value.high, value.unit)}",
+            f"a threshold in {interval_of(value)}",
             "it would decide nothing", position=node.start,
         )  # fmt: skip
+
+
+def interval_of(value: Typed) -> str:
+    """Write the attainable interval of a value."""
+    return f"{_shown(value.low, value.unit)} .. {_shown(value.high, value.unit)}"
 
 
 def _shown(number: float, unit: str) -> str:

@@ -22,7 +22,9 @@ from harness.core.registry import did_you_mean
 from harness.spec import syntax
 from harness.spec.formula import FormulaError
 from harness.spec.read import shortened
-from harness.spec.scalars import quantity_of
+from harness.spec.scalars import LARGEST_EXPONENT, quantity_of
+
+_LARGEST = 10**LARGEST_EXPONENT
 
 
 class Values:
@@ -183,7 +185,10 @@ class Values:
         check_aligned((left, right), nodes)
         low, high = reach(op, left, right)
         if isinstance(left.tree, Num) and isinstance(right.tree, Num):
-            return constant(computed(op, left.tree, right.tree), unit, bare=left.bare and right.bare)
+            result = computed(op, left.tree, right.tree)
+            if result and not Fraction(1, _LARGEST) <= abs(result) <= _LARGEST:
+                raise FormulaError("numbers that give one beyond ±1e300", position=nodes[1].start)
+            return constant(result, unit, bare=left.bare and right.bare)
         tree = Op(op=op, left=left.tree, right=right.tree)
         return Typed(tree, unit, _joined(left.axes, right.axes), low, high)
 

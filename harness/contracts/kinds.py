@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
+from pydantic import Field
+
 from harness.contracts.ports import HiddenReader, Progress, Sampler, Trainer
 from harness.contracts.records import Column, Message, ModelRef, Record
 from harness.contracts.resume import MemoryPartial, Partial
@@ -30,7 +32,7 @@ class LevelsOf:
 
 PersonaLevels = Annotated[tuple[str, ...], LevelsOf("persona")]
 QuestionLevels = Annotated[tuple[str, ...], LevelsOf("question")]
-LayerLevels = Annotated[tuple[int, ...], LevelsOf("layer")]
+LayerLevels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], LevelsOf("layer")]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The frozen records that pass between layers. They carry no behaviour and round-trip through JSON."""
 
 # Annotations as they stand, not as text: pydantic would compile each of them again at every start.
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Record(BaseModel):
@@ -31,14 +31,23 @@ class ModelRef(Record):
     trust_remote_code: bool = False
 
 
-class LoraSpec(Record):
-    """A LoRA adapter. ``rslora`` scales by alpha/sqrt(r) instead of alpha/r and has no default."""
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$")]
+"""A module of a model, or the end of its path: ``q_proj``, ``self_attn.q_proj``."""
 
-    r: int
-    alpha: float
-    dropout: float = 0.0
+
+class LoraSpec(Record):
+    """A LoRA adapter. ``rslora`` scales by alpha/sqrt(r) instead of alpha/r and has no default.
+
+    ``targets`` are names of modules, or ends of their paths, as PEFT takes them in a list.
+    """
+
+    r: int = Field(ge=1)
+    alpha: float = Field(gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
     rslora: bool
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    targets: tuple[ModuleName, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
+    )
 
 
 class TrainExample(Record):
@@ -111,9 +120,9 @@ class TrainLog(Record):
 class SamplingSpec(Record):
     """Sampling settings. Temperature 0 is greedy."""
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(ge=1)
 
 
 class SampleRequest(Record):

@@ -22,7 +22,7 @@ from harness.core.ident import canonical, guarded, seed_for
 from harness.core.registry import did_you_mean
 from harness.decide.shape import axes_of
 from harness.decide.simulation.batch import Batch
-from harness.decide.simulation.components import ANY, Components, require_run_sd
+from harness.decide.simulation.components import Components, require_run_sd
 from harness.decide.simulation.draw import Drawer
 from harness.decide.simulation.judging import Judging, Tally
 from harness.decide.simulation.planting import Planted, Planter
@@ -36,6 +36,7 @@ CHUNK = 250
 """Experiments that share one random stream; fixed, so that memory decides nothing."""
 GRID = 9
 """Points of a grid whose number is not given."""
+MOST_POINTS = 1000
 Tell = Callable[[str, float], None]
 
 
@@ -161,7 +162,9 @@ def grid_of(text: str, points: int = GRID) -> Grid:
     low, dots, high = ends.partition("..")
     if not (name and equals and dots):
         raise PreregError(Problem(Where(key="effect"), f"found '{text}'", "NAME=a..b or NAME=a..b:POINTS"))
-    number = int(count) if count.strip().isdigit() and int(count) > 1 else points
+    if count and not (count.strip().isdigit() and 1 < int(count) <= MOST_POINTS):
+        raise PreregError(Problem(Where(key="effect"), f"found '{count}' points", f"from 2 to {MOST_POINTS}"))
+    number = int(count) if count else points
     return Grid(name, tuple(float(x) for x in np.linspace(quantity(low), quantity(high), number)))
 
 
@@ -184,13 +187,8 @@ class _Bench:
     def __init__(self, bound: Bound, components: Components, n: int, seed: int, tell: Tell) -> None:
         self.scene, self.components, self.n, self.seed, self.tell = Scene(bound), components, n, seed, tell
         readings = self.scene.readings
-        require_run_sd(components, dict.fromkeys(reading.measure.name for reading in readings.values()))
-        columns = (f"{measure.name}.{column.name}" for measure in bound.measures for column in measure.columns)
-        known = {ANY, *(measure.name for measure in bound.measures), *columns}
-        unknown = [name for name in components.run_sd if name not in known]
-        if unknown:
-            hint = did_you_mean(unknown[0], [measure.name for measure in bound.measures])
-            raise PreregError(Problem(Where(key="run_sd"), f"'{unknown[0]}' is no measure", hint=hint))
+        read = {reading.measure.name: reading.measure for reading in readings.values()}
+        require_run_sd(components, tuple(read.values()), bound.measures)
         trials, self.notes = trials_of(readings)
         self.drawer = Drawer(readings, components, trials, bound.id)
         self.planter = Planter(self.scene, components)

@@ -7,11 +7,12 @@ right are read with tables (``harness.spec.lalr``), the others once more by lark
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.spec import lalr
-from harness.spec.scalars import UNIT_WORDS
+from harness.spec.scalars import LARGEST_EXPONENT, UNIT_WORDS, is_computable
 from harness.spec.syntax import (
     And,
     Arg,
@@ -33,6 +34,8 @@ from harness.spec.syntax import (
 if TYPE_CHECKING:
     from lark import Token
 
+DEEPEST = 100
+"""Parts of a formula within each other."""
 QUANTIFIERS = ("all", "any", "at_least")
 _WORDS = {
     "NAME": "a name", "NUMBER": "a number", "REL": "a comparison (> >= < <=)", "LPAR": "'('", "RPAR": "')'",
@@ -81,7 +84,24 @@ def _parse(text: str) -> Arg:
         from harness.spec import grammar
 
         tree = grammar.parse(text, _made, partial(_fault, text))
+    _check_depth(tree)
     return tree  # type: ignore[no-any-return]
+
+
+def _check_depth(tree: Node) -> None:
+    """Refuse what is nested so deep that walking through it would exhaust the stack; sums nest with every term."""
+    level, depth = [tree], 0
+    while level:
+        if depth > DEEPEST:
+            raise FormulaError(f"a formula of more than {DEEPEST} parts within each other", "a shorter one",
+                               "give parts of it names in estimands", position=level[0].start)  # fmt: skip
+        level, depth = [part for node in level for part in _parts(node)], depth + 1
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    for name in node.__dataclass_fields__:
+        value = getattr(node, name)
+        yield from (part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Node))
 
 
 def _made(rule: str, start: int, end: int, items: list[Any]) -> Any:
@@ -97,6 +117,9 @@ def _made(rule: str, start: int, end: int, items: list[Any]) -> Any:
         case "part":
             return str(items[0])
         case "number":
+            if not is_computable(str(items[0])):
+                raise FormulaError("a number that is too large, too small or too long",
+                                   f"one within ±1e{LARGEST_EXPONENT}", position=start)  # fmt: skip
             return Number(str(items[0]), str(items[1]) if len(items) > 1 else "", **span)
         case "name":
             selectors = items.pop() if isinstance(items[-1], list) else []

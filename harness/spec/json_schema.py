@@ -21,7 +21,7 @@ from harness.core.registry import Registry
 from harness.spec import model
 from harness.spec.hover import HOVER
 from harness.spec.rehearsal import SECTIONS
-from harness.spec.scalars import Float, Int, Name, Rows, Text, Texts, Unit, YesNo
+from harness.spec.scalars import Float, Int, Name, Rows, SomeTexts, Text, Texts, Unit, YesNo
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
@@ -36,11 +36,13 @@ NUMBER: Schema = {"type": ["number", "string"], "pattern": f"^[+-]?{_NUMBER}$"}
 QUANTITY: Schema = {
     "type": ["number", "string"], "pattern": rf"^[+-]?{_NUMBER}\s*(%|pp|points|deg|bits|nats|tokens)?$",
 }  # fmt: skip
+SOME_TEXTS: Schema = {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]}
 YES_NO: Schema = {"enum": ["yes", "no"]}
 RANGE: Schema = {"type": "string", "pattern": r"^[0-9]+\s*\.\.\s*[0-9]+$"}
 _SCALARS: tuple[tuple[Any, Schema], ...] = (
     (Text, TEXT), (Texts, TEXTS), (Int, INTEGER), (Float, NUMBER), (YesNo, YES_NO), (Rows, RANGE),
-    (Unit, {"enum": [*UNITS, "%", "pp"]}), (model.Amount, QUANTITY), (Name, {"type": "string", "pattern": _NAME}),
+    (Unit, {"enum": [*UNITS, "%", "pp"]}), (model.Share, QUANTITY), (model.ErrorRate, QUANTITY),
+    (model.IntervalLevel, QUANTITY), (SomeTexts, SOME_TEXTS), (Name, {"type": "string", "pattern": _NAME}),
 )  # fmt: skip
 _PLAIN: dict[Any, Schema] = {str: TEXT, int: INTEGER, float: NUMBER, bool: YES_NO, Any: {}}
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}

@@ -17,6 +17,8 @@ KeyPath = tuple[str | int, ...]
 
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREREG = re.compile(rb"""^(?:\xef\xbb\xbf)?(?:\{[ ]*)?["']?prereg["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
+DEEPEST = 32
+"""Lists and mappings within each other; no section comes near, and Python's stack does not hold a thousand."""
 _QUOTE_HINT = "inside { } a comma or bracket ends a value: put a formula that holds one in quotes or on its own line"
 
 
@@ -34,13 +36,17 @@ class Spot:
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML file as text: ``tree`` holds dicts, lists and strings only, ``spots`` the place of each of them."""
+    """A YAML file as text: ``tree`` holds dicts, lists and strings only, ``spots`` the place of each of them.
+
+    ``rehearsed`` are the paths that its rehearsal put there, which stand under ``rehearsal:`` in the file.
+    """
 
     file: str
     folder: Path
     text: str
     tree: dict[str, Any]
     spots: dict[KeyPath, Spot] = field(default_factory=dict)
+    rehearsed: frozenset[KeyPath] = frozenset()
 
     def where(self, path: KeyPath, *, offset: int | None = None, value: bool = False) -> Where:
         """Return the place of a key; of its value with ``value``; of one character of its text with ``offset``.
@@ -51,14 +57,16 @@ class Document:
         while known and known not in self.spots:
             known = known[:-1]
         spot = self.spots.get(known)
+        key = dotted(("rehearsal", *path) if any(path[:length] in self.rehearsed for length in range(len(path) + 1))
+                     else path)  # fmt: skip
         if spot is None:
-            return Where(self.file, 1, 1, dotted(path))
+            return Where(self.file, 1, 1, key)
         if offset is not None and known == path:
             line, column = self._character(spot, self.at(path), offset)
-            return Where(self.file, line, column, dotted(path))
+            return Where(self.file, line, column, key)
         if value:
-            return Where(self.file, spot.value_line, spot.value_column, dotted(path))
-        return Where(self.file, spot.line, spot.column, dotted(path))
+            return Where(self.file, spot.value_line, spot.value_column, key)
+        return Where(self.file, spot.line, spot.column, key)
 
     def line(self, path: KeyPath) -> int:
         """Return the line of a key, or of the nearest key above it."""
@@ -187,6 +195,10 @@ class _Composer:
         return tree
 
     def _node(self, event: Any, events: Iterator[Any], path: KeyPath, key: Any = None, flow: bool = False) -> Any:
+        if len(path) > DEEPEST:
+            where = Where(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+            found = f"lists or mappings within each other, more than {DEEPEST} deep"
+            raise PreregError(Problem(where, found, "what the sections hold, which is flat"))
         if isinstance(event, yaml.AliasEvent):
             self._fault(event, path, f"an alias (*{event.anchor})", "the value itself", "write it out")
             self._mark(path, key or event, event, event)

@@ -16,12 +16,17 @@ from harness.spec.scalars import (
     Name,
     Quantity,
     Rows,
+    Slip,
+    SomeTexts,
     Text,
     Texts,
     Unit,
     YesNo,
+    parse_error_rate,
+    parse_level,
+    parse_level_range,
     parse_quantity,
-    parse_range,
+    parse_share,
     parse_text,
 )
 
@@ -35,7 +40,11 @@ class Section(BaseModel):
     )
 
 
-Amount = Annotated[InstanceOf[Quantity], BeforeValidator(parse_quantity)]
+Share = Annotated[InstanceOf[Quantity], BeforeValidator(parse_share)]
+ErrorRate = Annotated[InstanceOf[Quantity], BeforeValidator(parse_error_rate)]
+IntervalLevel = Annotated[InstanceOf[Quantity], BeforeValidator(parse_level)]
+LONGEST_ID = 100
+"""Characters of an id, which names files and folders."""
 Word = Literal["HIGH", "MODERATE", "LOW"]
 
 
@@ -58,14 +67,14 @@ class Gate(Section):
     """What must hold for the run to mean anything, and for whom (nobody named: for everything)."""
 
     criterion: Text = Field(alias="if")
-    guards: Texts = ()
+    guards: SomeTexts = ()
 
 
 class Kill(Section):
     """What ends the line of work, and of which hypotheses (none named: of all primary ones)."""
 
     criterion: Text = Field(alias="if")
-    kills: Texts = ()
+    kills: SomeTexts = ()
 
 
 class TriageRow(Section):
@@ -91,9 +100,9 @@ def _triage_row(value: object) -> object:
 class Looks(Section):
     """When interim results are looked at, and how the error is spent."""
 
-    at: Texts
+    at: SomeTexts
     spend: Literal["pocock", "obrien_fleming"]
-    alpha: Amount
+    alpha: ErrorRate
     stop: tuple[Literal["supported", "not supported", "killed", "inconclusive"], ...] = ()
 
 
@@ -117,14 +126,14 @@ class Policy(Section):
     """What happens to truncated or unscorable answers, and how many may be so."""
 
     as_: Text = Field(alias="as")
-    at_most: Amount | None = None
+    at_most: Share | None = None
 
 
 class Measure(Section):
     """A probe, an eval or a recorded table; what else its kind takes is in ``params``."""
 
     kind: Text
-    arm: Texts = ()
+    arm: SomeTexts = ()
     at: Text = "end"
     of: Text = ""
     judge: Text = ""
@@ -182,10 +191,12 @@ class Dim(Section):
 
 
 def _plain_dim(value: object) -> object:
+    if value == [] or (isinstance(value, dict) and value.get("levels") == []):
+        raise Slip("at least one level")
     if isinstance(value, list):
         return {"levels": value}
     if isinstance(value, dict) and isinstance(value.get("levels"), str):
-        low, high = parse_range(value["levels"])
+        low, high = parse_level_range(value["levels"])
         return {**value, "levels": [str(number) for number in range(low, high + 1)]}
     return value
 
@@ -232,22 +243,22 @@ class Judge(Section):
     prompt: Text
     labels: Texts = ()
     scale: Text = ""
-    temperature: Float = 0.0
-    max_new_tokens: Int = 64
+    temperature: Float = Field(0.0, ge=0)
+    max_new_tokens: Int = Field(64, ge=1)
 
 
 class Budget(Section):
     """What the run may cost."""
 
-    gpu_hours: Float
+    gpu_hours: Float = Field(ge=0)
 
 
 class InferenceDefaults(Section):
     """How uncertainty is computed where a measure does not say."""
 
-    draws: Int = 10_000
-    level: Amount = Quantity(parse_quantity("95%").value, "proportion", bare=False)
-    seed: Int = 0
+    draws: Int = Field(10_000, ge=1)
+    level: IntervalLevel = Quantity(parse_quantity("95%").value, "proportion", bare=False)
+    seed: Int = Field(0, ge=0)
 
 
 class Differs(Section):
@@ -270,7 +281,7 @@ class Prereg(Section):
     """A registered experiment: every section of the file but its rehearsal, which is an overlay on the others."""
 
     prereg: Literal["1"]
-    id: Text = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    id: Text = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_ID)
     title: Text
     question: Text
     parents: Texts = ()

@@ -10,14 +10,15 @@ import copy
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from harness.core.errors import PreregError, Problem
 from harness.core.registry import did_you_mean
+from harness.spec.expected import expectation, known_keys
 from harness.spec.load import Document, KeyPath
-from harness.spec.model import GENERIC_MEASURE_KEYS, Prereg, Recipe
+from harness.spec.model import GENERIC_MEASURE_KEYS, Prereg
 
 NAMED = ("hypotheses", "gates", "kill", "confidence", "choose", "estimands", "measures", "arms", "recipes", "dims",
          "models", "judges", "data")  # fmt: skip
@@ -34,6 +35,10 @@ _ROWS: dict[str, dict[str, str]] = {
     "differs": {"from": "-", "at": "id", "because": "-"},
     "allow": {"finding": "-", "at": "id", "because": "-"},
 }
+
+
+_SHOWN = 200
+"""Characters of a value that a message quotes."""
 
 
 @dataclass
@@ -108,8 +113,11 @@ def _gather_params(tree: dict[str, Any]) -> None:
 
 def report(item: Any, faults: Faults, prefix: KeyPath, model: type[BaseModel], note: str = "") -> None:
     """File one of pydantic's errors about ``model``, whose mapping stands at ``prefix`` in the document."""
-    loc, kind, value = item["loc"], item["type"], item.get("input")
+    loc, kind = item["loc"], item["type"]
     path, note = _document_path(prefix, loc, faults.document), f" {note}" if note else ""
+    value = _as_written(faults.document, path, item.get("input"))
+    if kind == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
+        return  # Its entries are faulty, each of which is told.
     if kind == "extra_forbidden":
         known = sorted(known_keys(model, loc[:-1]))
         hint = did_you_mean(str(loc[-1]), known)
@@ -124,9 +132,20 @@ def report(item: Any, faults: Faults, prefix: KeyPath, model: type[BaseModel], n
         expected = ("one of " if len(words) > 1 else "") + ", ".join(words)
         faults.add(path, f"found {shown(value)}{note}", expected, hint, value=True)
     elif kind == "value_error":
-        faults.add(path, f"found {shown(value)}{note}", str(item["ctx"]["error"]), value=loc[-1:] != ("[key]",))
+        error = item["ctx"]["error"]
+        hint = getattr(error, "hint", "")
+        faults.add(path, f"found {shown(value)}{note}", str(error), hint, value=loc[-1:] != ("[key]",))
     else:
-        faults.add(path, f"found {shown(value)}{note}", _expected(kind, item), value=True)
+        expected, hint = expectation(item, model)
+        faults.add(path, f"found {shown(value)}{note}", expected, hint, value=True)
+
+
+def _as_written(document: Document, path: KeyPath, value: Any) -> Any:
+    """Return a number as it stands in the file (``1e400`` and not ``inf``), and anything else as it was found."""
+    if not isinstance(value, int | float) or path not in document.spots:
+        return value
+    written = document.at(path)
+    return written if isinstance(written, str) and not written.startswith("$") else value
 
 
 def shown(value: Any) -> str:
@@ -135,18 +154,8 @@ def shown(value: Any) -> str:
         return "a mapping with " + (shortened([f"'{key}'" for key in value if key != "params"], 6) or "nothing in it")
     if isinstance(value, (list, tuple)):
         return f"a list of {len(value)}"
-    return f"'{value}'"
-
-
-def _expected(kind: str, item: Any) -> str:
-    words = {
-        "dict_type": "a mapping of names", "model_type": "a mapping", "tuple_type": "a list", "string_type": "a text",
-        "too_short": "at least one entry", "string_pattern_mismatch": "letters, digits, '_', '.' and '-'",
-        "model_attributes_type": "a mapping", "bool_parsing": "yes or no", "float_parsing": "a number",
-        "int_parsing": "a whole number", "int_from_float": "a whole number",
-    }  # fmt: skip
-    message = str(item["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return words.get(kind, message[:1].lower() + message[1:])
+    text = str(value)
+    return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}…' ({len(text):,} characters)"
 
 
 def _document_path(prefix: KeyPath, loc: tuple[int | str, ...], document: Document) -> KeyPath:
@@ -198,35 +207,3 @@ def _cut(tree: dict[str, Any], loc: tuple[int | str, ...], kind: str, faults: Fa
 
 def _item(parent: Any, part: Any) -> Any:
     return parent[part] if isinstance(parent, list) and isinstance(part, int) and part < len(parent) else {}
-
-
-def known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> set[str]:
-    """Return the keys that a mapping at ``loc`` inside a model may have, as users write them."""
-    found = _model_at(model, loc)
-    if found is None:
-        return set()
-    names = {info.alias or name for name, info in found.model_fields.items()}
-    return names - ({"params"} if found.__name__ == "Measure" or found is Recipe else set())
-
-
-def _model_at(model: Any, loc: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Follow field names and container items through annotations to the model at the end."""
-    models = _models_in(model)
-    if not loc:
-        return models[0] if models else None
-    for candidate in models:
-        for name, info in candidate.model_fields.items():
-            if loc[0] in (name, info.alias):
-                return _model_at(info.annotation, loc[1:])
-    # A name in a mapping or a position in a list: the container's item type is the same for all.
-    return _model_at(model, loc[1:]) if _is_container(model) else None
-
-
-def _is_container(annotation: Any) -> bool:
-    return not (isinstance(annotation, type) and issubclass(annotation, BaseModel))
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models_in(inner)]

@@ -54,7 +54,9 @@ def apply_rehearsal(document: Document) -> Overlaid:
     embedded = "models" not in overlay
     if embedded:
         merge.overridden += [f"models.{name}" for name in document.tree.get("models", {})]
-    changed = Document(document.file, document.folder, document.text, merge.tree, merge.spots)
+    changed = Document(
+        document.file, document.folder, document.text, merge.tree, merge.spots, frozenset(merge.replaced)
+    )  # fmt: skip
     return Overlaid(changed, tuple(merge.overridden), embedded)
 
 
@@ -103,12 +105,15 @@ class _Merge:
         self.tree = tree
         self.spots = spots
         self.overridden: list[str] = []
+        self.replaced: list[KeyPath] = []
 
     def section(self, section: str, entries: dict[str, Any]) -> None:
         if section == "models":
             self._replace((section,), entries)
             return
         target = self.tree.setdefault(section, {})
+        if not isinstance(target, dict):  # reported where it stands
+            return
         for name, entry in entries.items():
             path = (section, name)
             if section == "data":
@@ -122,6 +127,8 @@ class _Merge:
         path: KeyPath = ("dims", name)
         if isinstance(dims[name], list):
             dims[name] = {"levels": dims[name]}
+        if not isinstance(dims[name], dict):
+            return
         if isinstance(entry, list) or (isinstance(entry, dict) and "levels" in entry):
             for source in ("file", "like"):
                 dims[name].pop(source, None)
@@ -147,6 +154,7 @@ class _Merge:
             target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
         target[path[-1]] = copy.deepcopy(value)
         self.overridden.append(dotted(path))
+        self.replaced.append(path)
         source = source or ("rehearsal", *path)
         for old in [spot for spot in self.spots if spot[: len(path)] == path]:
             del self.spots[old]

@@ -29,6 +29,23 @@ RESERVED = frozenset(
 """Words of the formula language, which nothing can be called."""
 
 
+LARGEST = 2**53 - 1
+"""Whole numbers beyond it, on either side of 0, are none of JSON's."""
+LARGEST_EXPONENT = 300
+_LONGEST = 300
+"""Characters of a number; with an exponent within ``LARGEST_EXPONENT`` it is neither infinite nor slow to compute."""
+MOST_LEVELS = 1_000_000
+"""Levels of a range: more are a slip, and would fill the memory before anything is said."""
+
+
+class Slip(ValueError):
+    """A value out of its range, with what was probably meant as ``hint``."""
+
+    def __init__(self, expected: str, hint: str = "") -> None:
+        super().__init__(expected)
+        self.hint = hint
+
+
 @dataclass(frozen=True)
 class Quantity:
     """An exact number in a unit of ``UNITS``; ``bare`` when it was written without one."""
@@ -48,6 +65,15 @@ def quantity_of(number: str, unit: str | None) -> Quantity:
     return Quantity(value, unit, bare=False)
 
 
+def is_computable(number: str) -> bool:
+    """Say whether a number's text is short and within ±1e300, so that it can be computed with as it stands."""
+    if len(number) > _LONGEST:
+        return False
+    mantissa, _, exponent = number.lower().partition("e")
+    power = int(exponent) if _INTEGER.fullmatch(exponent) else 0
+    return power >= -LARGEST_EXPONENT and power + len(mantissa.partition(".")[0]) <= LARGEST_EXPONENT
+
+
 def parse_quantity(text: object) -> Quantity:
     """Read ``15 pp``, ``0.5 bits``, ``1e-4``.
 
@@ -59,7 +85,40 @@ def parse_quantity(text: object) -> Quantity:
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"a number, with a unit if it has one ({' '.join(UNIT_WORDS)})")
+    if not is_computable(match[1]):
+        raise ValueError(f"a number within ±1e{LARGEST_EXPONENT}")
     return quantity_of(match[1], match[2])
+
+
+def parse_share(text: object) -> Quantity:
+    """Read a proportion from nothing to all: ``10%``, ``0.1``."""
+    share = parse_quantity(text)
+    if share.unit not in ("proportion", "1") or not 0 <= share.value <= 1:
+        raise Slip("a proportion from 0% to 100%", _as_percent(share))
+    return share
+
+
+def parse_error_rate(text: object) -> Quantity:
+    """Read a proportion that is neither nothing nor all: ``5%``, ``0.05``."""
+    rate = parse_quantity(text)
+    if rate.unit not in ("proportion", "1") or not 0 < rate.value < 1:
+        raise Slip("a proportion above 0% and below 100%", _as_percent(rate))
+    return rate
+
+
+def parse_level(text: object) -> Quantity:
+    """Read the level of intervals: ``95%``, ``0.95``."""
+    level = parse_quantity(text)
+    if level.unit not in ("proportion", "1") or not Fraction(1, 2) <= level.value < 1:
+        raise Slip("a level from 50% to below 100%", _as_percent(level))
+    return level
+
+
+def _as_percent(found: Quantity) -> str:
+    """Return the hint for a bare number that was meant in hundredths."""
+    if not found.bare or not 1 < found.value < 100:
+        return ""
+    return f"write {float(found.value):g}% or {float(found.value / 100):g}"
 
 
 def parse_int(text: object) -> int:
@@ -68,6 +127,8 @@ def parse_int(text: object) -> int:
         return text
     if not isinstance(text, str) or not _INTEGER.fullmatch(text):
         raise ValueError("a whole number")
+    if len(text) > _LONGEST or abs(int(text)) > LARGEST:
+        raise ValueError(f"a whole number within ±{LARGEST:,}")
     return int(text)
 
 
@@ -77,6 +138,8 @@ def parse_float(text: object) -> float:
         return float(text)
     if not isinstance(text, str) or not re.fullmatch(rf"[+-]?{_NUMBER}", text):
         raise ValueError("a number")
+    if not is_computable(text):
+        raise ValueError(f"a number within ±1e{LARGEST_EXPONENT}")
     return float(text)
 
 
@@ -93,10 +156,26 @@ def parse_range(text: object) -> tuple[int, int]:
     """Read ``21..220``: first and last, counted from 1 where it counts rows or levels."""
     if isinstance(text, tuple):
         return text
-    match = _RANGE.fullmatch(text) if isinstance(text, str) else None
+    match = _RANGE.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST else None
     if match is None or int(match[1]) > int(match[2]):
         raise ValueError("a range such as 1..20, first and last")
     return int(match[1]), int(match[2])
+
+
+def parse_rows(text: object) -> tuple[int, int]:
+    """Read ``1..6000``: the first and the last row, counted from 1."""
+    first, last = parse_range(text)
+    if first < 1 or last > LARGEST:
+        raise ValueError("a range such as 1..6000, first and last row, counted from 1")
+    return first, last
+
+
+def parse_level_range(text: object) -> tuple[int, int]:
+    """Read ``0..27``: whole numbers that are the levels of a dim."""
+    first, last = parse_range(text)
+    if last - first >= MOST_LEVELS or last > LARGEST:
+        raise ValueError(f"a range of {MOST_LEVELS:,} levels at most")
+    return first, last
 
 
 def is_range(text: object) -> bool:
@@ -129,6 +208,14 @@ def parse_text(text: object) -> str:
     return text
 
 
+def parse_some_texts(value: object) -> tuple[str, ...]:
+    """Accept a text or a list of one or more texts."""
+    items = parse_texts(value)
+    if not items:
+        raise ValueError("at least one, or none of this key: an empty list would mean all of them")
+    return items
+
+
 def parse_texts(value: object) -> tuple[str, ...]:
     """Accept a text or a list of texts."""
     items = value if isinstance(value, (list, tuple)) else [value]
@@ -139,9 +226,10 @@ def parse_texts(value: object) -> tuple[str, ...]:
 
 Text = Annotated[str, BeforeValidator(parse_text)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(parse_texts)]
+SomeTexts = Annotated[tuple[str, ...], BeforeValidator(parse_some_texts)]
 Name = Annotated[str, BeforeValidator(parse_name)]
 Int = Annotated[int, BeforeValidator(parse_int)]
 Float = Annotated[float, BeforeValidator(parse_float)]
 YesNo = Annotated[bool, BeforeValidator(parse_bool)]
-Rows = Annotated[tuple[int, int], BeforeValidator(parse_range)]
+Rows = Annotated[tuple[int, int], BeforeValidator(parse_rows)]
 Unit = Annotated[str, BeforeValidator(parse_unit)]

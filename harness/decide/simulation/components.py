@@ -8,10 +8,11 @@ Rates vary on the logit scale (variance components as standard deviations), ever
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -19,6 +20,8 @@ from pydantic import Field, ValidationError
 from harness.contracts.bound import BoundMeasure
 from harness.contracts.records import Column, Record
 from harness.core.errors import PreregError, Problem, Where
+from harness.core.registry import did_you_mean
+from harness.spec.scalars import is_computable
 from harness.stats.arrays import FloatArray
 
 ASSUMED = "assumed"
@@ -28,6 +31,9 @@ OTHER_SDS = {"persona": 0.05, "question": 0.03, "persona x arm": 0.02, "question
 """SDs of numbers and cosines on their own scale: assumptions, not measurements. State your own."""
 ANY = ""
 """The key of a run SD that holds for every measure."""
+
+
+Sd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Components(Record):
@@ -42,9 +48,9 @@ class Components(Record):
     """
 
     run_sd: dict[str, float] = {}
-    rates: dict[str, float] = RATE_SDS
-    numbers: dict[str, float] = OTHER_SDS
-    columns: dict[str, dict[str, float]] = {}
+    rates: dict[str, Sd] = RATE_SDS
+    numbers: dict[str, Sd] = OTHER_SDS
+    columns: dict[str, dict[str, Sd]] = {}
     probe_correlation: float = Field(default=0.0, ge=-1.0, le=1.0)
     level_correlation: float = Field(default=0.8, ge=0.0, le=1.0)
     baseline_rate: float = Field(default=0.25, gt=0.0, lt=1.0)
@@ -84,12 +90,14 @@ def quantity(text: str | float) -> float:
     """
     if isinstance(text, int | float):
         return float(text)
-    bare = text.replace(" ", "")
+    bare = str(text).replace(" ", "")
     scale = 1
     for unit in ("pp", "%"):
         if bare.endswith(unit):
             bare, scale = bare.removesuffix(unit), 100
     try:
+        if not is_computable(bare):
+            raise ValueError
         return float(Fraction(bare) / scale)
     except (ValueError, ZeroDivisionError) as error:
         raise PreregError(Problem(Where(), f"found '{text}'", "a number such as 0.05, 5pp or 1/20")) from error
@@ -134,16 +142,33 @@ def load_components(path: Path | None, run_sd: Mapping[str, float]) -> Component
         raise PreregError(problems) from error
 
 
-def require_run_sd(components: Components, measures: Iterable[str]) -> None:
-    """Refuse components that leave a measure's run-to-run SD open.
+def require_run_sd(components: Components, read: Iterable[BoundMeasure], every: Iterable[BoundMeasure]) -> None:
+    """Refuse run-to-run SDs that are missing, impossible, or of no measure.
+
+    Args:
+        components: what was stated.
+        read: the measures that the rule reads, each of which needs one.
+        every: all measures of the registration.
 
     Raises:
-        PreregError: every measure without one, and names that are no measure.
+        PreregError: all that is wrong.
     """
-    names = tuple(measures)
-    missing = [name for name in names if name not in components.run_sd and ANY not in components.run_sd]
+    stated, measures = components.run_sd, tuple(every)
+    columns = {measure.name: measure.columns[0] for measure in measures if measure.columns}
+    columns |= {f"{measure.name}.{column.name}": column for measure in measures for column in measure.columns}
+    problems, meant = [], set()
+    for name in (name for name in stated if name != ANY and name not in columns):
+        hint = did_you_mean(name, columns)
+        meant |= {known for known in columns if f"'{known}'" in hint}
+        known = "" if hint else f"one of {', '.join(columns)}"
+        problems.append(Problem(Where(key="run_sd"), f"'{name}' is no measure", known, hint))
+    for name, sd in stated.items():
+        about = [measure.name for measure in read] if name == ANY else [name]
+        ranges = [_widest(columns[one]) for one in about if one in columns]
+        problems += _impossible(name, sd, min(ranges, default=math.inf))
+    missing = [measure.name for measure in read if not {measure.name, ANY} & stated.keys() | {measure.name} & meant]
     if missing:
-        raise PreregError(
+        problems.append(
             Problem(
                 Where(key="run_sd"),
                 f"the run-to-run SD of {', '.join(missing)} is not stated, and it has no default: "
@@ -153,5 +178,19 @@ def require_run_sd(components: Components, measures: Iterable[str]) -> None:
                 "0 claims that training twice gives the same model",
             )
         )
-    if any(value < 0 for value in components.run_sd.values()):
-        raise PreregError(Problem(Where(key="run_sd"), "a standard deviation is negative"))
+    if problems:
+        raise PreregError(problems)
+
+
+def _widest(column: Column) -> float:
+    """Return the largest standard deviation that values within a column's range can have: half of it."""
+    return math.inf if column.low is None or column.high is None else (column.high - column.low) / 2
+
+
+def _impossible(name: str, sd: float, widest: float) -> Iterator[Problem]:
+    what = f"the run-to-run SD{f' of {name}' if name else ''} is {sd:g}"
+    if sd < 0:
+        yield Problem(Where(key="run_sd"), f"{what}: a standard deviation is not negative", "0 or more")
+    elif sd > widest:
+        hint = f"for {sd:g} pp write {sd:g}pp" if 1 <= sd <= 100 * widest else ""
+        yield Problem(Where(key="run_sd"), what, f"at most {widest:g}, half of the column's range", hint)
