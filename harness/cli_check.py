@@ -52,7 +52,9 @@ def _check(options: argparse.Namespace) -> int:
 
 def _all(options: argparse.Namespace) -> int:
     from harness.check import present
+    from harness.core.places import require_folder
 
+    require_folder(options.store, "--store")
     results: list[tuple[str, Sequence[CheckFinding] | None, Sequence[str]]] = []
     worst = 0
     for path in options.files:

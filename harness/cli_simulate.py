@@ -47,13 +47,15 @@ def _simulate(options: argparse.Namespace) -> None:
     from harness.compile.bind import load_bound
     from harness.compose import declare_kinds
     from harness.core.ident import canonical
-    from harness.core.places import open_store
+    from harness.core.places import open_store, require_folder
     from harness.decide.simulate import grid_of, simulate, store_simulation
     from harness.decide.simulation.components import load_components, parse_run_sd
     from harness.decide.simulation.figure import write_figures
     from harness.decide.simulation.pilot import fit_place, with_pilot
     from harness.decide.simulation.say import lines
 
+    if options.out is not None:
+        require_folder(options.out, "--out")
     declare_kinds()
     data = Path(options.data) if options.data else None
     bound = load_bound(options.file, data_root=data)

@@ -9,6 +9,7 @@ from typing import Any
 from harness.compile.banks import BUILTIN, Levels, by_text, inline_levels, load_bank, place_of
 from harness.contracts.bound import Dim
 from harness.core.errors import PreregError
+from harness.core.places import is_file
 from harness.core.registry import did_you_mean
 from harness.spec import model
 from harness.spec.load import KeyPath
@@ -77,7 +78,7 @@ class _Dims:
             return inline_levels(spec.levels, inside, self.faults)
         root = BUILTIN if spec.file.startswith("builtin/") else self.faults.document.folder
         file = root / spec.file.removeprefix("builtin/")
-        if not file.is_file():
+        if not is_file(file):
             there = [f"builtin/{bank.name}" for bank in sorted(BUILTIN.glob("*.yaml"))]
             hint = did_you_mean(spec.file, there) or f"the package has {', '.join(there)}"
             self.faults.add((*path, "file"), f"there is no file '{spec.file}'", f"a bank at {file}", hint, value=True)

@@ -13,6 +13,7 @@ from harness.contracts.recorded import RECORDED_WORDS
 from harness.contracts.records import Column, FileRef
 from harness.core.errors import PreregError, Problem, Where
 from harness.core.ident import file_digest
+from harness.core.places import is_file
 from harness.core.registry import did_you_mean
 from harness.spec import model
 from harness.spec.load import KeyPath
@@ -98,11 +99,11 @@ def locate(spec: model.Measure, path: KeyPath, data_root: Path | None, faults: F
         return None
     if not spec.file.startswith(DATA_PREFIX):
         file = faults.document.folder / spec.file
-    elif data_root is not None and (data_root / spec.file.removeprefix(DATA_PREFIX)).is_file():
+    elif data_root is not None and is_file(data_root / spec.file.removeprefix(DATA_PREFIX)):
         file = data_root / spec.file.removeprefix(DATA_PREFIX)
     else:
         return FileRef(path=spec.file, sha256=spec.sha256)
-    if not file.is_file():
+    if not is_file(file):
         faults.add(here, f"there is no file '{spec.file}'", f"a table at {file}", value=True)
         return None
     found = file_digest(file)

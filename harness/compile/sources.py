@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.contracts.bound import DataSource, ModelSource, Note
+from harness.core.places import exists
 from harness.core.registry import did_you_mean
 from harness.spec import model
 from harness.spec.load import KeyPath
@@ -71,7 +72,7 @@ def _found(path: str, folder: Path, data_root: Path | None) -> str:
     places = [folder / path]
     if data_root is not None:
         places += [data_root / path, data_root / Path(path).name]
-    return str(next((place for place in places if place.exists()), places[0]))
+    return str(next((place for place in places if exists(place)), places[0]))
 
 
 def bind_notes(prereg: model.Prereg, faults: Faults) -> tuple[tuple[Note, ...], tuple[Note, ...]]:

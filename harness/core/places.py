@@ -58,6 +58,40 @@ def refusal(where: str | Path) -> Problem | None:
     return Problem(Where(where), unsafe(protocol), SAFE) if unsafe(protocol) else None
 
 
+def is_file(path: Path) -> bool:
+    """Say whether a file lies there; a name that no file system can hold names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Say whether a file or folder lies there, as :func:`is_file` does."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def no_folder(folder: Path) -> str:
+    """Say what stands in the way of a folder that is there or is to be made: a file of its name or above it."""
+    there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), None)
+    if there is None or there.is_dir():
+        return ""
+    return "is a file and no folder" if there == folder else f"cannot be a folder: {there} is a file"
+
+
+def require_folder(where: str | Path, option: str) -> None:
+    """Refuse a place where no folder can be; URLs pass.
+
+    Raises:
+        PreregError: a file stands there.
+    """
+    if not is_url(where) and (fault := no_folder(Path(where).expanduser().absolute())):
+        raise PreregError(Problem(Where(), f"{option} {where} {fault}", "a folder, which need not exist yet"))
+
+
 def require(where: str | Path) -> None:
     """Raise what :func:`refusal` returns.
 
@@ -82,11 +116,12 @@ def open_store(where: str | Path) -> Store:
     """Return the store at a folder or a URL. Touches nothing, and imports no client of any protocol.
 
     Raises:
-        PreregError: a URL that cannot name a store.
+        PreregError: a URL that cannot name a store, or a file.
     """
     if not isinstance(where, str) or not is_url(where):
         from harness.core.store import Store
 
+        require_folder(where, "--store")
         return Store(where)
     return open_url(where)
 

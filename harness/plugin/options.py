@@ -220,12 +220,18 @@ class _Asked:
 
     def folder(self, name: str, option: str, variable: str = "") -> Path | None:
         """Return a folder that was named: relative to where pytest was started, or to the ini file that says it."""
-        given = self.config.getoption(option) or (os.environ.get(variable, "") if variable else "")
-        if given:
-            return _given(self.config, given)
+        from harness.core.places import no_folder
+
+        source, folder = option, _given(self.config, self.config.getoption(option))
+        if folder is None and variable and os.environ.get(variable):
+            source, folder = variable, _given(self.config, os.environ[variable])
         written = str(self.ini(name))
-        base = self.home.ini.parent if self.home.ini else self.home.root
-        return (base / Path(written).expanduser()).absolute() if written else None
+        if folder is None and written:
+            base = self.home.ini.parent if self.home.ini else self.home.root
+            source, folder = f"{name} in the ini file", (base / Path(written).expanduser()).absolute()
+        if folder is not None and (fault := no_folder(folder)):
+            raise pytest.UsageError(f"{source}: {folder} {fault}; expected a folder")
+        return folder
 
 
 def _reason(text: str) -> str:

@@ -172,3 +172,13 @@ def test_looks_like_prereg_of_no_file(tmp_path: Path):
 
 def test_dotted():
     assert dotted(("allow", 0, "at")) == "allow[0].at"
+
+
+@pytest.mark.parametrize("text", ["title: " + "[" * 3000 + "x" + "]" * 3000, "a: " + "{a: " * 3000 + "1" + "}" * 3000])
+def test_what_is_nested_too_deep_is_one_short_fault(text: str):
+    with pytest.raises(PreregError) as caught:
+        read_text(f"prereg: 1\n{text}\n", file="x.yaml", folder=Path())
+    assert str(caught.value) == (
+        "x.yaml:2: lists or mappings within each other, more than 32 deep; "
+        "expected what the sections hold, which is flat"
+    )
