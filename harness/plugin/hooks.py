@@ -15,8 +15,6 @@ from harness.plugin.items import SESSION, PreregFile, PreregItem
 from harness.plugin.relay import Sender
 from harness.plugin.session import Session
 
-_SUFFIXES = (".yaml", ".yml")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register options and ini keys."""
@@ -39,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PreregFile | None:
     """Collect YAML files that have a top-level ``prereg:`` key."""
-    if file_path.suffix not in _SUFFIXES or b"prereg" not in file_path.read_bytes():
+    if file_path.suffix not in prereg_items.YAML_SUFFIXES or b"prereg" not in file_path.read_bytes():
         return None
     from harness.spec.load import looks_like_prereg
 

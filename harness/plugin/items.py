@@ -16,6 +16,7 @@ from harness.plugin.registrations import Registration
 from harness.plugin.session import Session
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+YAML_SUFFIXES = (".yaml", ".yml")
 
 
 class Unmet(Exception):
@@ -112,10 +113,26 @@ def explain(error: pytest.UsageError, config: pytest.Config) -> str:
     """Return what a usage error of the collection means for preregs, or an empty string when it is not theirs."""
     session = config.stash[SESSION]
     theirs = any("<PreregFile" in str(arg) for arg in error.args)
-    if session.refusal or not theirs:
+    damaged = _damaged(error, config)
+    for path in damaged:
+        session.register(path)
+    if session.refusal or not (theirs or damaged):
         return session.refusal
     asked = [_unknown(arg, config, each) for arg in config.args for each in session.registrations.values()]
     return session.faults() or "\n".join(filter(None, asked)) or str(error)
+
+
+def _damaged(error: pytest.UsageError, config: pytest.Config) -> list[Path]:
+    """Return the YAML files that were named and that nobody collected: preregs whose first key is damaged.
+
+    Files that were not named, and those that another plugin collects, are no business of this one.
+    """
+    from harness.spec.load import looks_like_prereg
+
+    said = "\n".join(map(str, error.args))
+    named = [(config.invocation_params.dir / arg.partition("::")[0]).absolute() for arg in config.args]
+    yamls = [path for path in named if path.suffix in YAML_SUFFIXES and path.is_file()]
+    return [path for path in yamls if path.name in said and not looks_like_prereg(path)]
 
 
 def _unknown(arg: str, config: pytest.Config, registration: Registration) -> str:

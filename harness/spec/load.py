@@ -19,6 +19,8 @@ _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREREG = re.compile(rb"""^(?:\xef\xbb\xbf)?(?:\{[ ]*)?["']?prereg["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
 DEEPEST = 32
 """Lists and mappings within each other; no section comes near, and Python's stack does not hold a thousand."""
+_FIRST = re.compile(rb"^(?!---)([ ]*)[^\s#]", re.MULTILINE)
+"""The first line that says something, with its indentation: a whole file may be indented."""
 _QUOTE_HINT = "inside { } a comma or bracket ends a value: put a formula that holds one in quotes or on its own line"
 
 
@@ -113,13 +115,17 @@ def dotted(path: KeyPath) -> str:
 
 
 def looks_like_prereg(path: Path) -> bool:
-    """Say whether a YAML file has a top-level ``prereg:`` key, without parsing it."""
+    """Say whether a YAML file has a top-level ``prereg:`` key, without parsing it; a whole file may be indented."""
     if path.suffix not in {".yaml", ".yml"}:
         return False
     try:
-        return _PREREG.search(path.read_bytes()) is not None
+        content = path.read_bytes()
     except OSError:
         return False
+    first = _FIRST.search(content)
+    if first is None or not first[1]:
+        return _PREREG.search(content) is not None
+    return re.search(rb"""^ {%d}["']?prereg["']?[ \t]*:(?:\s|$)""" % len(first[1]), content, re.MULTILINE) is not None
 
 
 def load_document(path: Path, *, shown: str = "") -> Document:

@@ -62,6 +62,48 @@ def test_own_tests_are_left_alone(broken) -> None:
     assert "the items are" not in "\n".join(missing.errlines)
 
 
+DAMAGED = {
+    "missing": ("prereg: 1\n", "", "damaged.yaml:1: 'prereg' is missing"),
+    "without its colon": ("prereg: 1\n", "prereg 1\n", "damaged.yaml:2: the YAML cannot be read"),
+    "capital": ("prereg: 1\n", "Prereg: 1\n", "unknown key 'Prereg'"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_a_named_file_whose_first_key_is_damaged_says_so(shared, how: str, args: tuple[str, ...]) -> None:
+    old, new, says = DAMAGED[how]
+    text = toy_preregs.write(shared.folder, "supported").read_text()
+    assert old in text
+    (shared.folder / "damaged.yaml").write_text(text.replace(old, new))
+    said = refused((shared.process if args else shared)(*args, "damaged.yaml"), says)
+    assert "not found" not in said
+    assert "damaged.yaml" in refused(shared("damaged.yaml::verdict"), says)
+
+
+def test_an_empty_file_that_was_named_is_refused_and_a_foreign_one_that_was_not_is_left_alone(shared) -> None:
+    (shared.folder / "empty.yaml").write_text("")
+    (shared.folder / "foreign.yaml").write_text("a: 1\n")
+    refused(shared("empty.yaml"), "empty.yaml:1: the file is not a mapping")
+    assert shared("--collect-only").ret in (0, 5)
+
+
+def test_a_file_that_is_indented_as_a_whole_is_one(shared) -> None:
+    path = toy_preregs.write(shared.folder, "supported")
+    path.write_text("".join(f"  {line}" for line in path.read_text().splitlines(keepends=True)))
+    result = shared("--collect-only", "-q", "supported.yaml")
+    assert result.ret == 0
+    assert "supported.yaml::verdict" in "\n".join(result.outlines)
+
+
+@pytest.mark.parametrize("option", ["--store", "--prereg-out", "--prereg-data"])
+def test_a_file_where_a_folder_is_meant_is_refused(shared, option: str) -> None:
+    toy_preregs.write(shared.folder, "supported")
+    (shared.folder / "a_file").write_text("")
+    refused(shared(option, "a_file", "supported.yaml"), f"{option}: ", "is a file and no folder; expected a folder")
+    refused(shared(option, "a_file/x", "supported.yaml"), "cannot be a folder: ", "a_file is a file")
+
+
 def test_two_files_with_one_id(shared) -> None:
     toy_preregs.write(shared.folder, "supported")
     (shared.folder / "copy.yaml").write_text((shared.folder / "supported.yaml").read_text())
