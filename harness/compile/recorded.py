@@ -129,7 +129,7 @@ def read(spec: model.Measure, file: FileRef, table: Declared, path: KeyPath, fau
     A ``data:`` table may be absent, and parquet would have to be imported: preflight looks at both before a run.
     """
     place = Path(file.path)
-    if place.suffix == ".parquet" or (spec.file.startswith(DATA_PREFIX) and not place.is_file()):
+    if place.suffix == ".parquet" or (spec.file.startswith(DATA_PREFIX) and not is_file(place)):
         return None
     shown = str(place) if spec.file.startswith(DATA_PREFIX) else str(Path(faults.document.file).parent / spec.file)
     columns = declare(table.params["columns"])

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from harness.contracts.recorded import RECORDED_WORDS
 from harness.contracts.records import Column
 from harness.core.errors import PreregError, Problem, Where
+from harness.core.places import is_file
 from harness.core.registry import did_you_mean
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ def read_rows(file: Path, shown: str = "") -> Rows:
         PreregError: it is not there, is no CSV in UTF-8 and no parquet file, or names a column twice.
     """
     shown = shown or str(file)
-    if not file.is_file():
+    if not is_file(file):
         raise PreregError(Problem(Where(shown), "the file is not there"))
     if file.suffix == ".parquet":
         import pyarrow as pa
@@ -125,10 +126,16 @@ def read_rows(file: Path, shown: str = "") -> Rows:
         return Rows(shown, tuple(table.column_names), range(1, table.num_rows + 1), cells, texts=False)
     if file.suffix != ".csv":
         raise PreregError(Problem(Where(shown), f"'{file.suffix}' cannot be read", "a .csv or .parquet file"))
+    content = file.read_bytes()
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PreregError(Problem(Where(shown), f"byte {error.start} is not UTF-8", "a CSV in UTF-8")) from error
+        place = error.start + len(content) - len(error.object)  # of what is left behind a byte order mark
+        line, byte = content.count(b"\n", 0, place) + 1, content[place]
+        hint = "save the table again as UTF-8"
+        raise PreregError(
+            Problem(Where(shown, line), f"the byte 0x{byte:02x} is not UTF-8", "a CSV in UTF-8", hint)
+        ) from error
     return _csv(text, shown)
 
 

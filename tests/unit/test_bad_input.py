@@ -41,8 +41,9 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (TABLE.encode("latin-1"), "'table.csv' is not UTF-8: line 2 holds the byte 0xf6; expected a CSV in UTF-8"),
-    (f"arm,persona\n{'a' * 200_000},b\n".encode(), "'table.csv' is no CSV (field larger than field limit"),
+    (TABLE.encode("latin-1"), "table.csv:2: the byte 0xf6 is not UTF-8; expected a CSV in UTF-8"),
+    (b"\xef\xbb\xbf" + TABLE.encode("latin-1"), "table.csv:2: the byte 0xf6 is not UTF-8; expected a CSV in UTF-8"),
+    (f"arm,persona\n{'a' * 200_000},b\n".encode(), "table.csv:2: the line cannot be read: field larger than"),
 ])  # fmt: skip
 def test_a_table_that_cannot_be_read(
     content: bytes, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -50,7 +51,7 @@ def test_a_table_that_cannot_be_read(
     (tmp_path / "table.csv").write_bytes(content)
     (tmp_path / "one.yaml").write_text(PREREG.replace("TABLE", "table.csv"), encoding="utf-8")
     for command in ("check", "explain", "plan"):
-        assert f"one.yaml:10:measures.counts.file: {says}" in said(capsys, command, tmp_path / "one.yaml")
+        assert says in said(capsys, command, tmp_path / "one.yaml")
 
 
 @pytest.mark.parametrize("name", ["9" * 300 + ".csv", "data:" + "9" * 300 + ".csv"])

@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(PreregError, match=r"'.json' cannot be read; expected a .csv or .parquet file"):
         read(tmp_path, "{}", name="t.json")
     (tmp_path / "latin.csv").write_bytes("persona\nzoé".encode("latin-1"))
-    with pytest.raises(PreregError, match="byte 10 is not UTF-8"):
+    with pytest.raises(PreregError, match=r"latin\.csv:2: the byte 0xe9 is not UTF-8"):
         measure_recorded({"columns": {"persona": "dim"}}, tmp_path / "latin.csv")
 
 
