@@ -71,7 +71,7 @@ def _all(options: argparse.Namespace) -> int:
             worst = worst or FOUND
         if options.format != "json":
             lines = present.github(str(path), found) if options.format == "github" else present.text(str(path), found)
-            print("\n".join(lines))
+            print("\n".join([*bound.missing, *lines]))
         if options.confirm and options.format == "text":
             _confirm(bound)
     if options.format == "json":

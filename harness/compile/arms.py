@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.compile.banks import place_of
-from harness.compile.params import Parameters
+from harness.compile.params import Parameters, misspelt
 from harness.contracts.bound import Arm, Bound, Dim, StageUse
 from harness.contracts.kinds import STAGES
 from harness.spec import model
@@ -80,32 +80,33 @@ class Arms:
         missing = kind not in STAGES.names()
         later = [key for key in LATER.get(kind, ()) if key in raw]
         if missing:
+            misspelt(kind, STAGES.names(), path, self.faults)
             self.missing.append((path, f"stage '{kind}'"))
         elif later:
             missing = True
             self.missing += [((*path, key), f"'{key}' of stage '{kind}'") for key in later]
         else:
             params = self.parameters.typed(STAGES.get(kind).Params, raw, path)
-        if swept is None or params is None or not self._has_rows(raw, swept, path):
+        if swept is None:
             self.faults.broken.add(("recipes", name))
             return None
-        self.recipes[name] = Recipe(name, kind, params, swept, self.faults.document.line(path), missing)
+        self._check_rows(raw, path)
+        # Faulty values do not change what the recipe is applied to, so that what reads its arms can be judged as well.
+        line = self.faults.document.line(path)
+        self.recipes[name] = Recipe(name, kind, raw if params is None else params, swept, line, missing)
         return self.recipes[name]
 
-    def _has_rows(self, raw: dict[str, Any], swept: tuple[str, ...], path: KeyPath) -> bool:
+    def _check_rows(self, raw: dict[str, Any], path: KeyPath) -> None:
         """Check that what a recipe names as ``data`` is declared (levels of a bank bring their own)."""
         data = raw.get("data")
         if not isinstance(data, str) or "*" in {name for section, name in self.faults.broken if section == "data"}:
-            return True
+            return
         dim = self.dims.get(data[1:]) if data.startswith("$") else None
         if dim is not None and dim.file is not None:
-            return True
-        good = True
+            return
         for level in dim.levels if dim is not None else (data,):
             if level not in self.prereg.data and not self.faults.is_broken("data", level):
                 self.faults.unknown((*path, "data"), "data", level, self.prereg.data)
-                good = False
-        return good
 
     def _arm(self, name: str) -> Arm | None:
         if name in self.arms or self.faults.is_broken("arms", name):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.compile import recorded
-from harness.compile.params import Parameters, find_dims, level_fields
+from harness.compile.params import Parameters, find_dims, level_fields, misspelt
 from harness.compile.places import SEED, Places
 from harness.contracts.bound import Arm, BoundMeasure, Dim
 from harness.contracts.kinds import EVALS, PROBES, Measure
@@ -61,13 +61,15 @@ class Measures:
         for name, spec in sorted(self.prereg.measures.items(), key=lambda item: bool(item[1].of)):
             if ("measures", "*") in self.faults.broken:
                 continue
-            before = len(self.faults.problems)
             table = self._table(name, spec)
+            before = len(self.faults.problems)
             inference = self._inference(name, spec, table) if table is not None else None
+            undrawn = len(self.faults.problems) > before
             self._references(name, spec)
-            if table is None or len(self.faults.problems) > before:
+            if table is None or undrawn or ("measures", name) in self.faults.broken:
                 self.faults.broken.add(("measures", name))
                 continue
+            # Bound in spite of faulty values: formulas that read it can be judged by its dims, levels and columns.
             self.bound[name] = BoundMeasure(
                 name=name, kind=spec.kind, family=table.family, params=table.params, dims=tuple(table.levels),
                 levels=table.levels, columns=table.columns, sweeps=table.sweeps, stage=table.stage,
@@ -85,6 +87,7 @@ class Measures:
             return self._recorded(spec, path)
         kinds = EVALS if spec.kind in EVALS.names() else PROBES if spec.kind in PROBES.names() else None
         if kinds is None:
+            misspelt(spec.kind, (*EVALS.names(), *PROBES.names(), "recorded"), path, self.faults)
             self.missing.append((path, f"eval or probe '{spec.kind}'"))
             return self._unknown(name, spec, path)
         return self._known(spec, path, kinds.get(spec.kind), "eval" if kinds is EVALS else "probe")
@@ -125,6 +128,8 @@ class Measures:
         arms_sweep, stage, arm_levels = placed or ((), {}, ())
         batched = tuple(dim for dim in swept or () if dim in kind.batched and dim not in arms_sweep)
         params = self.parameters.typed(kind.Params, raw, path, batched)
+        if params is None:
+            params = self._shape(kind, raw, path)
         if swept is None or placed is None or params is None:
             return None
         sweeps = tuple(dict.fromkeys([*arms_sweep, *(dim for dim in swept if dim not in batched)]))
@@ -161,7 +166,16 @@ class Measures:
         for key in (key for key in given if key not in takes):
             hint = did_you_mean(key, known)
             self.faults.add((*path, key), f"unknown key '{key}'", f"one of {', '.join(sorted(known))}", hint)
+            if any(hint == did_you_mean(key, [one]) for one in model.GENERIC_MEASURE_KEYS if hint):
+                # Where it is taken or to what it generalises is lost with the misspelt key.
+                self.faults.broken.add(("measures", str(path[1])))
         return {key: value for key, value in given.items() if key in takes}
+
+    def _shape(self, kind: type[Measure], raw: dict[str, Any], path: KeyPath) -> dict[str, Any] | None:
+        """Return the levels that a measure with faulty values is taken on; None where they are faulty themselves."""
+        named = self.parameters.named(kind.Params, raw, path)
+        fields = level_fields(kind.Params)
+        return named if named is not None and all(named.get(key) for key in fields) else None
 
     def _layers_by_depth(self, kind: type[Measure], raw: Mapping[str, Any]) -> str:
         """Return the key that gives layers in per cent, which needs the model's depth and comes later."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args, get_origin
@@ -63,6 +64,14 @@ def _holds(annotation: Any, wanted: type) -> bool:
         or get_origin(annotation) is wanted
         or any(_holds(inner, wanted) for inner in get_args(annotation))
     )
+
+
+def misspelt(kind: str, known: Iterable[str], path: KeyPath, faults: Faults) -> None:
+    """File a kind that is nearly one that exists; others are kinds that do not exist yet, and reported as such."""
+    names = list(known)
+    if difflib.get_close_matches(kind, names, n=1, cutoff=0.75):
+        faults.add((*path, "kind"), f"there is no kind '{kind}'", f"one of {', '.join(sorted(names))}",
+                   did_you_mean(kind, names), value=True)  # fmt: skip
 
 
 def find_dims(value: Any) -> tuple[str, ...]:
@@ -186,7 +195,7 @@ class Parameters:
         Each level of each ``$dim`` is tried. None when something does not fit, with its faults filed.
         """
         swept = self.swept(raw, path)
-        named = self._named(params, raw, path)
+        named = self.named(params, raw, path)
         if swept is None or named is None:
             self._unknown_keys(params, raw, path)
             return None
@@ -212,7 +221,8 @@ class Parameters:
             expected, hint = f"one of {', '.join(sorted(known))}", did_you_mean(key, known)
             self.faults.add((*path, key), f"unknown key '{key}'", expected, hint)
 
-    def _named(self, params: type[Record], raw: Mapping[str, Any], path: KeyPath) -> dict[str, Any] | None:
+    def named(self, params: type[Record], raw: Mapping[str, Any], path: KeyPath) -> dict[str, Any] | None:
+        """Return raw parameters with names of levels and sets resolved; None and faults where one is unknown."""
         named: dict[str, Any] = dict(raw)
         for key, field in level_fields(params).items():
             value = raw.get(key)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from registrations import bound
+from registrations import bound, changed
 
 from harness.cli import main
 from harness.core.errors import PreregError
@@ -108,3 +108,29 @@ def test_brackets_alone_make_a_formula_no_deeper() -> None:
 def test_a_level_that_looks_like_an_endless_number_is_a_name() -> None:
     levels = bound(("seed: [42]\n", "seed: [42]\n  run: [1e99999999, 7e4567890]\n")).dims
     assert next(dim.levels for dim in levels if dim.name == "run") == ("1e99999999", "7e4567890")
+
+
+def test_a_misspelt_kind_is_refused_and_one_that_does_not_exist_yet_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(PreregError, match=r"measures.leakage.kind: there is no kind 'marker_rates'; .* 'marker_rate'"):
+        bound(("kind: marker_rate", "kind: marker_rates"))
+    with pytest.raises(PreregError, match=r"recipes.couple.kind: there is no kind 'marker_couplin'; .* Did you mean"):
+        bound(("kind: marker_coupling", "kind: marker_couplin"))
+    path = tmp_path / "one.yaml"
+    path.write_text(changed(("kind: sft, data", "kind: dpo, data")), encoding="utf-8")
+    main(["check", str(path)])
+    assert "one.yaml:48:recipes.sft: stage 'dpo' is not implemented yet" in capsys.readouterr().out
+
+
+def test_a_measure_with_a_faulty_value_does_not_hide_the_faults_of_what_reads_it() -> None:
+    with pytest.raises(PreregError) as caught:
+        bound(("completions: 3", "completions: 0"), ("more: shift >= 15 pp", "more: shift >= 15 nats"))
+    assert [problem.where.key for problem in caught.value.problems] == ["hypotheses.H1.all.more",
+                                                                        "measures.leakage.completions"]  # fmt: skip
+
+
+def test_a_misspelt_resample_is_one_fault_and_not_that_there_is_none() -> None:
+    with pytest.raises(PreregError) as caught:
+        bound(("resample: persona and question", "resampel: persona and question"))
+    assert [problem.where.key for problem in caught.value.problems] == ["measures.leakage.resampel"]
