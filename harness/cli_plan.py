@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -65,7 +66,7 @@ def _plan(options: argparse.Namespace) -> None:
     _require_fitting(options)
     declare_kinds()
     said = options.engine or find([options.file]).setting(ENGINE)
-    engine = choice_of(said, "--engine" if options.engine else VARIABLE)
+    engine = choice_of(said, "--engine" if options.engine else VARIABLE if os.environ.get(VARIABLE) else ENGINE)
     data = Path(options.data) if options.data else None
     bound = load_bound(options.file, rehearsal=options.rehearse, data_root=data)
     plan = make_plan(bound, device="cpu" if options.rehearse else "cuda", engine=engine, fast=options.fast)

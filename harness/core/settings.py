@@ -27,6 +27,12 @@ _VARIABLES = {STORE: "PREREG_STORE", DATA: "PREREG_DATA", ENGINE: "PREREG_ENGINE
 _ADDED = "PYTEST_ADDOPTS"
 _OURS = ("prereg_", "--prereg-", "--store", "--engine")
 """Words without one of which an ini file says nothing to us."""
+_HEADERS = {
+    "pyproject.toml": r"(?m)^\[tool\.pytest\.ini_options\]",
+    "tox.ini": r"(?m)^\[pytest\]",
+    "setup.cfg": r"(?m)^\[tool:pytest\]",
+}
+"""What makes a file of other programs one of pytest's, too."""
 
 Said = Mapping[str, Any]
 
@@ -141,8 +147,11 @@ def _read(path: Path, read: Callable[[str], Said | None]) -> Said | None:
             # Nothing of it is for us but that it is there: most projects' files need no parser, which takes longer.
             if own:
                 return {}
-            if path.name == "pyproject.toml" and re.search(r"(?m)^\[tool\.pytest\.ini_options\]", text):
+            header = _HEADERS.get(path.name)
+            if header and re.search(header, text):
                 return {}
+            if path.name != "pyproject.toml":
+                return None
         return read(text) if "pytest" in text or own else None
     except (OSError, ValueError) as error:
         hint = "pytest reads it too: mend it, or give the command where it does not count"

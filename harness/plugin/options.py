@@ -164,7 +164,8 @@ def _home(config: pytest.Config) -> Home:
 def _named(config: pytest.Config) -> tuple[Path, ...]:
     """Return the files and folders that the command names, without the items in them."""
     given = config.args if config.args_source == config.ArgsSource.ARGS else ()
-    return tuple(config.invocation_params.dir / each.partition("::")[0] for each in given)
+    here = config.invocation_params.dir
+    return tuple(Path(os.path.normpath(here / each.partition("::")[0])) for each in given)
 
 
 @dataclass(frozen=True)

@@ -123,3 +123,18 @@ def test_workers_put_things_where_their_controller_does(project: Path) -> None:
     assert judged("-p", "xdist", "-n", "2") == project / "results" / NAME
     assert (project / "st" / "objects").is_dir()
     assert not (project / "preregs" / "other").exists()
+
+
+def test_the_engine_of_the_ini_file_is_that_of_a_plan(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(REPO / "preregs" / "issue_310_v2.yaml")
+    copied = project / "preregs" / "study.yaml"
+    copied.write_text(Path(file).read_text().replace("banks/", f"{REPO}/preregs/banks/"))
+    Path("pytest.ini").write_text("[pytest]\nprereg_engine = vllm\n")
+    assert main(["plan", str(copied)]) == 0
+    assert "vllm" in capsys.readouterr().out
+    Path("pytest.ini").write_text("[pytest]\nprereg_engine = transformers\n")
+    assert main(["plan", str(copied)]) == 0
+    assert "vllm" not in capsys.readouterr().out
+    Path("pytest.ini").write_text("[pytest]\nprereg_engine = none\n")
+    assert main(["plan", str(copied)]) == 2
+    assert "prereg_engine: 'none' is no engine" in capsys.readouterr().err

@@ -25,6 +25,8 @@ LAYOUTS = {
     "project without a table": {"pyproject.toml": "[project]\nname = 'pytest-x'\n", "a/b/README": ""},
     "deepest project": {"pyproject.toml": "[x]\n", "a/pyproject.toml": "[x]\n"},
     "table that says nothing to us": {"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-ra'\n"},
+    "a mention alone": {"pytest.ini": "", "a/setup.cfg": "[x]\ny = pytest --store z\n", "a/tox.ini": "[x]\npytest=1\n"},
+    "sections that say nothing to us": {"a/setup.cfg": "[tool:pytest]\naddopts = -ra\n", "tox.ini": "[pytest]\n"},
     "dotted table": {"pyproject.toml": "[tool]\npytest.ini_options = {addopts = '-ra'}\n"},
     "a comment and a percent sign": {"pytest.ini": "[pytest]\n# 50 %\nprereg_store = st%d # x\n"},
 }
