@@ -25,8 +25,8 @@ PATIENCE = 300.0
 """Seconds after which a run counts as hanging."""
 SHARD = 4
 """Draws that a job of the study keeps at a time."""
-MIDST = 8 + 2 * SHARD
-"""After so many draws one of two jobs has kept a shard and is not done: the least that a job draws is 8."""
+MIDST = 8 + 2 * SHARD + 5
+"""After so many draws the job that draws 8 is done, and one of two others has kept a shard and is not done."""
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:

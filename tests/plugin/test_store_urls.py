@@ -100,7 +100,7 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(workers: str, url: st
         ("gs://bucket/x", "gs://bucket/x: nothing is installed for gs:// (there is no 'gcsfs'). Install it:"),
         ("file:///proc/x", "file:///proc/x: the folder cannot be made"),
         ("/proc/x", "the store /proc/x cannot be written"),
-        ("in/the/way/x", "in/the/way/x cannot be written"),
+        ("in/the/way/x", "in/the/way/x cannot be a folder"),
     ],
 )  # fmt: skip
 def test_a_store_that_cannot_be_used_is_refused_once(workers: str, url: str, said: str, listening) -> None:

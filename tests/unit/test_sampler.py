@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from tiny import silent, write_model
 
 from fixtures.chat import end_id, prompt_ids
@@ -130,8 +131,12 @@ def test_a_full_context_truncates(tmp_path):
 
 @pytest.mark.parametrize("spec", [{"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}])
 def test_settings_without_sense_are_refused(tiny, spec):
+    """A registration's are refused where they stand; a record that nobody has validated, by whoever samples."""
+    with pytest.raises(ValidationError):
+        SamplingSpec(**{"max_new_tokens": 24, **spec})
+    made = SamplingSpec.model_construct(**{"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 24, **spec})
     with pytest.raises(JobError, match="make no sense"):
-        sample(tiny, requests(1), **spec)
+        TransformersSampler("cpu").sample(tiny, requests(1), made, progress=silent)
 
 
 def test_no_requests_no_completions(tiny):
