@@ -80,15 +80,21 @@ def find_dims(value: Any) -> tuple[str, ...]:
 
 
 def _dollars(value: Any, path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
-    if isinstance(value, str):
-        if value.startswith("$") and value[1:].isidentifier():
-            yield value[1:], path
-    elif isinstance(value, Mapping):
+    for leaf, place in _leaves(value, path):
+        if isinstance(leaf, str) and leaf.startswith("$") and leaf[1:].isidentifier():
+            yield leaf[1:], place
+
+
+def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[Any, KeyPath]]:
+    """Yield whatever is no mapping and no list in parameters, and its place."""
+    if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _dollars(item, (*path, key))
+            yield from _leaves(item, (*path, key))
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _dollars(item, (*path, index))
+            yield from _leaves(item, (*path, index))
+    else:
+        yield value, path
 
 
 def fill(params: type[Record], raw: Mapping[str, Any], levels: Mapping[str, str | tuple[str, ...]]) -> Record:
@@ -109,24 +115,13 @@ def fill(params: type[Record], raw: Mapping[str, Any], levels: Mapping[str, str 
     record = params.model_validate(filled)
     unwritable = [
         InitErrorDetails(type=_WRONG, loc=loc, input=value)
-        for loc, value in _numbers(record.model_dump(by_alias=True), ())
-        if not (math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST)
+        for value, loc in _leaves(record.model_dump(by_alias=True), ())
+        if isinstance(value, int | float)
+        and not (math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST)
     ]
     if unwritable:
         raise ValidationError.from_exception_data(params.__name__, unwritable)
     return record
-
-
-def _numbers(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int | float]]:
-    """Yield every number in typed parameters and its place."""
-    if isinstance(value, int | float):
-        yield loc, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _numbers(item, (*loc, key))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _numbers(item, (*loc, index))
 
 
 def _filled(value: Any, levels: Mapping[str, str | tuple[str, ...]]) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 import uuid
 from pathlib import Path
 
@@ -67,6 +66,8 @@ def require_writable(folder: Path) -> None:
     Raises:
         OSError: nothing can be written there, or the disk is full.
     """
+    import tempfile  # where a run begins, and not with every command
+
     there = next(place for place in (folder, *folder.absolute().parents) if place.is_symlink() or place.exists())
     try:
         with tempfile.TemporaryFile(dir=there, buffering=0) as handle:

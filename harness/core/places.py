@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 CACHE = "PREREG_CACHE"
 """Environment variable: the folder of the local caches of stores on URLs (default: ``~/.cache/prereg``)."""
-SAFE = "s3://, gs://, az:// or file:// (a folder that is mounted everywhere)"
-"""Where a store can be shared, as messages say it."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -52,10 +50,10 @@ def refusal(where: str | Path) -> Problem | None:
         return Problem(Where(shown), "the store's URL goes on with '?' or '#'", "protocol://bucket/prefix")
     if not (parts.netloc or parts.path.strip("/")):
         return Problem(Where(where), "the store's URL names no bucket and no folder", "protocol://bucket/prefix")
-    from harness.core.remote.protocols import unsafe
+    from harness.core.remote.protocols import SAFE, unsafe
 
-    protocol = where.partition("://")[0]
-    return Problem(Where(where), unsafe(protocol), SAFE) if unsafe(protocol) else None
+    fault = unsafe(where.partition("://")[0])
+    return Problem(Where(where), fault, SAFE) if fault else None
 
 
 def is_file(path: Path) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import PreregError, Problem, Where
+from harness.core.places import exists
 
 STORE, OUT, DATA, ENGINE = "prereg_store", "prereg_out", "prereg_data", "prereg_engine"
 _OPTIONS = {STORE: "--store", OUT: "--prereg-out", DATA: "--prereg-data", ENGINE: "--engine"}
@@ -105,7 +106,7 @@ def find(named: Iterable[Path], here: Path | None = None) -> Home:
     """
     here = here or Path.cwd()
     places = [Path(os.path.normpath(here / each)) for each in named]
-    folders = [each if each.is_dir() else each.parent for each in places if _exists(each)] or [here]
+    folders = [each if each.is_dir() else each.parent for each in places if exists(each)] or [here]
     shared = Path(os.path.commonpath(folders))
     found = _located([shared])
     if found is None:
@@ -114,13 +115,6 @@ def find(named: Iterable[Path], here: Path | None = None) -> Home:
             return Home(setup, here)
         found = _located(folders)
     return Home(found[0].parent, here, *found) if found else Home(here, here)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long is none of a file
-        return False
 
 
 def _located(folders: Sequence[Path]) -> tuple[Path, Said] | None:

@@ -7,6 +7,7 @@ Quantities are exact fractions, since 0.15 in floats is not 15 percentage points
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
@@ -92,26 +93,24 @@ def parse_quantity(text: object) -> Quantity:
 
 def parse_share(text: object) -> Quantity:
     """Read a proportion from nothing to all: ``10%``, ``0.1``."""
-    share = parse_quantity(text)
-    if share.unit not in ("proportion", "1") or not 0 <= share.value <= 1:
-        raise Slip("a proportion from 0% to 100%", _as_percent(share))
-    return share
+    return _proportion(text, lambda share: 0 <= share <= 1, "a proportion from 0% to 100%")
 
 
 def parse_error_rate(text: object) -> Quantity:
     """Read a proportion that is neither nothing nor all: ``5%``, ``0.05``."""
-    rate = parse_quantity(text)
-    if rate.unit not in ("proportion", "1") or not 0 < rate.value < 1:
-        raise Slip("a proportion above 0% and below 100%", _as_percent(rate))
-    return rate
+    return _proportion(text, lambda rate: 0 < rate < 1, "a proportion above 0% and below 100%")
 
 
 def parse_level(text: object) -> Quantity:
     """Read the level of intervals: ``95%``, ``0.95``."""
-    level = parse_quantity(text)
-    if level.unit not in ("proportion", "1") or not Fraction(1, 2) <= level.value < 1:
-        raise Slip("a level from 50% to below 100%", _as_percent(level))
-    return level
+    return _proportion(text, lambda level: Fraction(1, 2) <= level < 1, "a level from 50% to below 100%")
+
+
+def _proportion(text: object, fits: Callable[[Fraction], bool], expected: str) -> Quantity:
+    found = parse_quantity(text)
+    if found.unit not in ("proportion", "1") or not fits(found.value):
+        raise Slip(expected, _as_percent(found))
+    return found
 
 
 def _as_percent(found: Quantity) -> str:

@@ -97,7 +97,7 @@ def trees(bound: Bound) -> st.SearchStrategy[Value]:
     named = [expression.tree for expression in bound.expressions if expression.named]
     x = named[0]
     assert isinstance(x, Op)
-    arms = [x.left.model_copy(update={"select": {**x.left.select, "arm": (arm,)}}) for arm in "abc"]  # type: ignore[union-attr]
+    arms = [x.left.model_copy(update={"select": {**x.left.select, "arm": (arm,)}}) for arm in "abc"]
     leaves = st.sampled_from([*arms, *named, Num(value="2", unit="1")])
     return st.recursive(
         leaves,

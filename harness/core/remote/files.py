@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from harness.core.durable import is_full
 from harness.core.errors import PreregError, Problem, Where
-from harness.core.remote.protocols import LOCAL, install, lacking, unsafe
+from harness.core.remote.protocols import LOCAL, SAFE, install, lacking, unsafe
 
 T = TypeVar("T")
 
@@ -61,8 +61,7 @@ class Files:
     def _opened(self) -> tuple[Any, str]:
         protocol = self.url.partition("://")[0]
         if fault := unsafe(protocol):  # asked first: a client may connect as soon as it is made
-            hint = "use s3://, gs://, az:// or file:// (a folder that is mounted everywhere)"
-            raise self._refused(fault, hint)
+            raise self._refused(fault, f"use {SAFE}")
         try:
             import fsspec
 

@@ -15,6 +15,8 @@ CLIENTS = {
 """What to install for a protocol."""
 _MODULES = {"s3fs": ("s3", "s3a"), "gcsfs": ("gs", "gcs"), "adlfs": ("az", "abfs", "abfss")}
 """The package that speaks a protocol."""
+SAFE = "s3://, gs://, az:// or file:// (a folder that is mounted everywhere)"
+"""Where a store can be shared, as messages say it."""
 LOCAL = ("file", "local")
 """Protocols of a folder, which is looked at without a network."""
 
