@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import PreregError
-from harness.core.places import is_url, open_store, place
+from harness.core.places import is_url, open_store, place, require_folder
 
 if TYPE_CHECKING:
     from harness.contracts.bound import Bound
@@ -52,7 +52,6 @@ def _check(options: argparse.Namespace) -> int:
 
 def _all(options: argparse.Namespace) -> int:
     from harness.check import present
-    from harness.core.places import require_folder
 
     require_folder(options.store, "--store")
     results: list[tuple[str, Sequence[CheckFinding] | None, Sequence[str]]] = []
